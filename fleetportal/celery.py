@@ -1,0 +1,35 @@
+"""The Celery application and its schedule.
+
+Every entry only wakes something whose due times stand in the database: running it twice, late
+or not at all does no harm. Messages that nobody took in time expire, so an outage of the broker
+does not end in a flood.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetportal.settings")
+
+app = Celery("fleetportal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 10)}}
+
+
+app.conf.beat_schedule = {
+    "heartbeat": _every(15, "integrations.tasks.heartbeat"),
+    "finish-interrupted-refreshes": _every(15, "integrations.tasks.finish_interrupted_refreshes"),
+    "refresh-due-tokens": _every(300, "integrations.tasks.refresh_due_tokens"),
+    "list-missing-vehicles": _every(300, "integrations.tasks.list_missing_vehicles"),
+    "poll-due-vehicles": _every(60, "integrations.tasks.poll_due_vehicles"),
+    "deliver-mail": _every(10, "integrations.tasks.deliver_mail"),
+    "deliver-fleetio": _every(10, "integrations.tasks.deliver_fleetio"),
+    "sync-fleetio": _every(900, "maintenance.tasks.sync_fleetio"),
+    "evaluate-due-vehicles": _every(60, "maintenance.tasks.evaluate_due_vehicles"),
+    "evaluate-all-vehicles": _every(3600, "maintenance.tasks.evaluate_all_vehicles"),
+}

@@ -1,0 +1,283 @@
+"""All settings, from the environment (or a `.env` file beside manage.py). See `.env.example`.
+
+What belongs to the deployment is here; what an admin may change while the portal runs is the
+one `PortalSettings` row.
+"""
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+# Tests and the demo bring an environment of their own and read no file.
+_env_file = os.environ.get("FLEET_PORTAL_ENV_FILE", str(BASE_DIR / ".env"))
+if _env_file and Path(_env_file).is_file():
+    env.read_env(_env_file)
+
+
+def _required(name: str, hint: str) -> str:
+    value: str = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. {hint}")
+    return value
+
+
+def _split(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in env.str(name, default=default).split(",") if part.strip()]
+
+
+# --- Django -----------------------------------------------------------------------------------
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = (
+    env.str("SECRET_KEY", default="only-for-debugging-never-for-a-real-portal")
+    if DEBUG
+    else _required("SECRET_KEY", "Set it to a long random text; DEBUG=True does without.")
+)
+SITE_URL = env.str("SITE_URL", default="http://localhost:8000").rstrip("/")
+_site = urlsplit(SITE_URL)
+if _site.scheme not in {"http", "https"} or not _site.hostname:
+    raise ImproperlyConfigured("SITE_URL must be a full address such as https://fleet.example.com")
+_is_https = _site.scheme == "https"
+ALLOWED_HOSTS = _split("ALLOWED_HOSTS") or [_site.hostname, "localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
+
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=_is_https)
+SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=_is_https)
+CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=_is_https)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _is_https else None
+SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _is_https
+SECURE_HSTS_PRELOAD = _is_https
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"  # the redirect back from Connect must bring the session along
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "fleetportal.apps.PortalAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "integrations.apps.IntegrationsConfig",
+    "maintenance.apps.MaintenanceConfig",
+    "fleetportal.apps.FleetPortalConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "fleetportal.urls"
+WSGI_APPLICATION = "fleetportal.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation." + name}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "fleetportal" / "static"]
+# Served straight from the apps: the site works right after `migrate`, without `collectstatic`.
+WHITENOISE_USE_FINDERS = True
+
+# --- Database ---------------------------------------------------------------------------------
+
+
+def _database() -> dict[str, Any]:
+    config: dict[str, Any] = env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+    if config["ENGINE"].endswith("sqlite3"):
+        # Writers queue up instead of failing with "database is locked".
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    else:
+        config["CONN_MAX_AGE"] = 60
+        config["CONN_HEALTH_CHECKS"] = True
+    return config
+
+
+DATABASES = {"default": _database()}
+
+# --- Secrets at rest --------------------------------------------------------------------------
+
+FIELD_ENCRYPTION_KEYS = _split("FIELD_ENCRYPTION_KEYS")
+if not FIELD_ENCRYPTION_KEYS:
+    if not DEBUG:
+        _required(
+            "FIELD_ENCRYPTION_KEYS",
+            "Make one with: python -c 'from cryptography.fernet import Fernet;"
+            " print(Fernet.generate_key().decode())'",
+        )
+    _digest = hashlib.sha256(b"field-encryption:" + SECRET_KEY.encode()).digest()
+    FIELD_ENCRYPTION_KEYS = [base64.urlsafe_b64encode(_digest).decode()]
+
+# --- Mail -------------------------------------------------------------------------------------
+
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.str(
+    "DEFAULT_FROM_EMAIL", default=f"Fleet Portal <portal@{_site.hostname}>"
+)
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+MAINTENANCE_EMAILS = _split("MAINTENANCE_EMAILS")
+
+# --- Smartcar ---------------------------------------------------------------------------------
+
+SMARTCAR_API_VERSION = env.str("SMARTCAR_API_VERSION", default="v2")
+if SMARTCAR_API_VERSION != "v2":
+    raise ImproperlyConfigured("SMARTCAR_API_VERSION must be v2.")
+SMARTCAR_CLIENT_ID = env.str("SMARTCAR_CLIENT_ID", default="")
+SMARTCAR_CLIENT_SECRET = env.str("SMARTCAR_CLIENT_SECRET", default="")
+SMARTCAR_REDIRECT_URI = env.str("SMARTCAR_REDIRECT_URI", default="") or (
+    SITE_URL + "/connect/callback/"
+)
+SMARTCAR_MANAGEMENT_TOKENS = _split("SMARTCAR_MANAGEMENT_TOKEN")
+SMARTCAR_MODE = env.str("SMARTCAR_MODE", default="live")
+if SMARTCAR_MODE not in {"live", "simulated", "test"}:
+    raise ImproperlyConfigured("SMARTCAR_MODE must be live, simulated or test.")
+SMARTCAR_API_ORIGIN = env.str("SMARTCAR_API_ORIGIN", default="https://api.smartcar.com")
+SMARTCAR_AUTH_ORIGIN = env.str(
+    "SMARTCAR_AUTH_ORIGIN", default="https://auth.smartcar.com/oauth/token"
+)
+SMARTCAR_CONNECT_ORIGIN = env.str("SMARTCAR_CONNECT_ORIGIN", default="https://connect.smartcar.com")
+SMARTCAR_MANAGEMENT_API_ORIGIN = env.str(
+    "SMARTCAR_MANAGEMENT_API_ORIGIN", default="https://management.smartcar.com"
+)
+SMARTCAR_READ_TIMEOUT = env.float("SMARTCAR_READ_TIMEOUT", default=65)
+SMARTCAR_CALLS_PER_VEHICLE_MONTH = env.int("SMARTCAR_CALLS_PER_VEHICLE_MONTH", default=500)
+SMARTCAR_BUCKET_SIZE = env.int("SMARTCAR_BUCKET_SIZE", default=120)
+SMARTCAR_BUCKET_REFILL_PER_MINUTE = env.float("SMARTCAR_BUCKET_REFILL_PER_MINUTE", default=2)
+
+# --- Fleetio ----------------------------------------------------------------------------------
+
+FLEETIO_API_TOKEN = env.str("FLEETIO_API_TOKEN", default="")
+FLEETIO_ACCOUNT_TOKEN = env.str("FLEETIO_ACCOUNT_TOKEN", default="")
+FLEETIO_BASE_URL = env.str("FLEETIO_BASE_URL", default="https://secure.fleetio.com/api").rstrip("/")
+FLEETIO_REQUESTS_PER_MINUTE = env.float("FLEETIO_REQUESTS_PER_MINUTE", default=18)
+
+for _name, _value in (
+    ("SMARTCAR_READ_TIMEOUT", SMARTCAR_READ_TIMEOUT),
+    ("SMARTCAR_CALLS_PER_VEHICLE_MONTH", SMARTCAR_CALLS_PER_VEHICLE_MONTH),
+    ("SMARTCAR_BUCKET_SIZE", SMARTCAR_BUCKET_SIZE),
+    ("SMARTCAR_BUCKET_REFILL_PER_MINUTE", SMARTCAR_BUCKET_REFILL_PER_MINUTE),
+    ("FLEETIO_REQUESTS_PER_MINUTE", FLEETIO_REQUESTS_PER_MINUTE),
+):
+    if _value <= 0:
+        raise ImproperlyConfigured(f"{_name} must be greater than zero.")
+
+# --- Content security policy ------------------------------------------------------------------
+
+_connect = urlsplit(SMARTCAR_CONNECT_ORIGIN)
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        # The portal's button is a form whose answer redirects to Connect.
+        "form-action": [SELF, f"{_connect.scheme}://{_connect.netloc}"],
+    }
+}
+
+# --- Celery -----------------------------------------------------------------------------------
+
+# Messages only wake workers; what is due stands in the database, so losing them loses nothing.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://")
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
+# The in-memory scheduler: every interval is short, so nothing needs to survive a restart.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"polling_interval": 0.05}
+    if CELERY_BROKER_URL.startswith("memory:")
+    else {
+        "visibility_timeout": 900,
+        # Without these two, work of a killed worker comes back after about 100 seconds.
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    }
+)
+
+# --- Logging ----------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "fleetportal": {"level": "INFO"},
+        "integrations": {"level": "INFO"},
+        "maintenance": {"level": "INFO"},
+    },
+}
