@@ -1,0 +1,59 @@
+"""What is known about one vehicle when its rules are judged.
+
+Units: kilometres, percent 0-100, kPa. Datetimes are aware; `today` is the fleet's local day.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+ODOMETER = "odometer-traveleddistance"
+OIL_LIFE = "internalcombustionengine-oillife"
+TROUBLE_CODES = "diagnostics-dtclist"
+SYSTEM_PREFIX = "diagnostics-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalFact:
+    """The latest clean state of one signal: `value` of a quantity, `data` of everything else."""
+
+    code: str
+    value: float | None
+    data: Any
+    recorded_at: datetime
+
+    def is_fresh(self, now: datetime, freshness: timedelta) -> bool:
+        """Whether it still says something about now; a reading from the future does."""
+        return now - self.recorded_at <= freshness
+
+    @property
+    def number(self) -> float | None:
+        """`value` when it is a number one can compare, else None."""
+        return self.value if self.value is not None and math.isfinite(self.value) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFact:
+    """The latest service of a topic."""
+
+    topic: str
+    done_on: date
+    odometer_km: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything the engine may look at: signals by code, services by topic."""
+
+    signals: Mapping[str, SignalFact]
+    services: Mapping[str, ServiceFact]
+    today: date
+
+
+def system_name(code: str) -> str | None:
+    """The diagnostic system a signal speaks of, or None when it is no system's status."""
+    if code == TROUBLE_CODES or not code.startswith(SYSTEM_PREFIX):
+        return None
+    return code.removeprefix(SYSTEM_PREFIX) or None

@@ -1,0 +1,117 @@
+"""Short ways to say what a car reported and which rule is judged."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from maintenance.engine import facts
+from maintenance.engine.facts import Facts, ServiceFact, SignalFact
+from maintenance.engine.findings import EpisodeView, Finding
+from maintenance.engine.rules import (
+    DEFAULT_CLEAR_READINGS,
+    DEFAULT_HOLD,
+    Condition,
+    Hold,
+    Kind,
+    OilLife,
+    RuleSpec,
+    ServiceInterval,
+    Stage,
+    SystemStatus,
+    TroubleCode,
+    Verdict,
+)
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+TODAY = date(2026, 3, 10)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+MILE = 1.609344
+
+_KINDS: dict[type[Condition], Kind] = {
+    OilLife: Kind.OIL_LIFE,
+    ServiceInterval: Kind.SERVICE_INTERVAL,
+    TroubleCode: Kind.TROUBLE_CODE,
+    SystemStatus: Kind.SYSTEM_STATUS,
+}
+
+
+def make_spec(condition: Condition | None = None, **overrides: Any) -> RuleSpec:
+    condition = condition or OilLife()
+    kind = _KINDS[type(condition)]
+    values: dict[str, Any] = {
+        "id": 1,
+        "kind": kind,
+        "topic": "engine-oil",
+        "condition": condition,
+        "hold": DEFAULT_HOLD[kind],
+        "clear_readings": DEFAULT_CLEAR_READINGS[kind],
+    }
+    return RuleSpec(**(values | overrides))
+
+
+def make_signal(code: str, value: float | None = None, **overrides: Any) -> SignalFact:
+    values: dict[str, Any] = {"code": code, "value": value, "data": None, "recorded_at": NOW}
+    return SignalFact(**(values | overrides))
+
+
+def make_facts(*signals: SignalFact, service: ServiceFact | None = None) -> Facts:
+    return Facts(
+        signals={signal.code: signal for signal in signals},
+        services={service.topic: service} if service else {},
+        today=TODAY,
+    )
+
+
+def oil(value: float | None, at: datetime = NOW) -> Facts:
+    return make_facts(make_signal(facts.OIL_LIFE, value, recorded_at=at))
+
+
+def codes(*names: str, at: datetime = NOW) -> Facts:
+    data = {"values": [{"code": name, "timestamp": "2026-03-01T08:00:00Z"} for name in names]}
+    return make_facts(make_signal(facts.TROUBLE_CODES, data=data, recorded_at=at))
+
+
+def make_open(**overrides: Any) -> EpisodeView:
+    values: dict[str, Any] = {
+        "subject": "",
+        "rule_id": 1,
+        "is_open": True,
+        "stage": Stage.DUE,
+        "first_firing_at": NOW - DAY,
+        "last_firing_at": NOW - HOUR,
+    }
+    return EpisodeView(**(values | overrides))
+
+
+def make_resolved(**overrides: Any) -> EpisodeView:
+    values: dict[str, Any] = {
+        "is_open": False,
+        "is_resolved": True,
+        "last_firing_at": NOW - 2 * DAY,
+        "resolved_at": NOW - DAY,
+    }
+    return make_open(**(values | overrides))
+
+
+def firing(
+    at: datetime | None = NOW, *, stage: Stage = Stage.DUE, rule_id: int = 1, **overrides: Any
+) -> Finding:
+    values: dict[str, Any] = {
+        "rule_id": rule_id,
+        "subject": "",
+        "verdict": Verdict.FIRING,
+        "stage": stage,
+        "recorded_at": at,
+    }
+    return Finding(**(values | overrides))
+
+
+def clear(at: datetime | None = NOW, *, rule_id: int = 1) -> Finding:
+    return Finding(rule_id=rule_id, subject="", verdict=Verdict.CLEAR, recorded_at=at)
+
+
+def unknown(at: datetime | None = NOW, *, rule_id: int = 1) -> Finding:
+    return Finding(rule_id=rule_id, subject="", verdict=Verdict.UNKNOWN, recorded_at=at)
+
+
+HELD_TWICE = Hold(readings=2)

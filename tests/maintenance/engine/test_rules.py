@@ -1,0 +1,70 @@
+from datetime import timedelta
+
+import pytest
+
+from maintenance.engine.rules import (
+    DEFAULT_CLEAR_READINGS,
+    DEFAULT_HOLD,
+    Condition,
+    Hold,
+    Kind,
+    OilLife,
+    ServiceInterval,
+    Stage,
+    SystemStatus,
+    TroubleCode,
+    signals_needed,
+)
+from tests.maintenance.engine.builders import make_spec
+
+
+def test_stages_are_ordered_by_urgency() -> None:
+    assert Stage.SOON < Stage.DUE < Stage.OVERDUE
+    assert Stage.OVERDUE > Stage.DUE >= Stage.DUE > Stage.SOON
+    assert not Stage.OVERDUE <= Stage.SOON
+    assert max(Stage.OVERDUE, Stage.SOON, Stage.DUE) is Stage.OVERDUE
+
+
+@pytest.mark.parametrize(
+    ("kind", "hold", "clear_readings"),
+    [
+        (Kind.OIL_LIFE, Hold(readings=2, apart=timedelta(hours=12), zero_readings=3), 1),
+        (Kind.SERVICE_INTERVAL, Hold(readings=1), 1),
+        (Kind.TROUBLE_CODE, Hold(readings=2, or_after=timedelta(hours=24)), 2),
+        (Kind.SYSTEM_STATUS, Hold(readings=2), 2),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Kind) else "",
+)
+def test_defaults_are_those_of_the_design(kind: Kind, hold: Hold, clear_readings: int) -> None:
+    assert DEFAULT_HOLD[kind] == hold
+    assert DEFAULT_CLEAR_READINGS[kind] == clear_readings
+
+
+def test_every_kind_keeps_readings_for_three_days_and_reopens_for_two_weeks() -> None:
+    spec = make_spec()
+    assert spec.freshness == timedelta(hours=72)
+    assert spec.reopen_window == timedelta(days=14)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (OilLife(), ("internalcombustionengine-oillife",)),
+        (ServiceInterval(distance_km=8000), ("odometer-traveleddistance",)),
+        (ServiceInterval(distance_km=8000, days=180), ("odometer-traveleddistance",)),
+        (ServiceInterval(days=180), ()),
+        (TroubleCode(patterns=("P03*",)), ("diagnostics-dtclist",)),
+        (SystemStatus(), ("diagnostics-*",)),
+        (SystemStatus(patterns=("ABS", "brake*")), ("diagnostics-abs", "diagnostics-brake*")),
+    ],
+    ids=["oil", "distance", "distance-and-days", "days", "codes", "all-systems", "some-systems"],
+)
+def test_a_rule_says_which_signals_it_reads(
+    condition: Condition, expected: tuple[str, ...]
+) -> None:
+    assert signals_needed(make_spec(condition)) == expected
+
+
+def test_a_condition_of_another_kind_is_refused() -> None:
+    with pytest.raises(TypeError, match="OilLife is no condition of trouble_code"):
+        make_spec(OilLife(), kind=Kind.TROUBLE_CODE)
