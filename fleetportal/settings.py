@@ -276,6 +276,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
+        # It warns on every start that memory:// names no host.
+        "kombu.connection": {"level": "ERROR"},
         "fleetportal": {"level": "INFO"},
         "integrations": {"level": "INFO"},
         "maintenance": {"level": "INFO"},

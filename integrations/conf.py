@@ -1,0 +1,75 @@
+"""Settings become ready clients here and nowhere else."""
+
+from datetime import timedelta
+
+from django.conf import settings
+
+from fleetportal import clock
+from integrations.clients.fleetio import FleetioClient
+from integrations.clients.smartcar_v2 import SmartcarConfig, SmartcarV2
+from integrations.services import gates
+from integrations.services.gates import Limit
+from integrations.services.polling import PollPolicy
+
+
+def smartcar_limit() -> Limit:
+    return Limit(
+        name=gates.SMARTCAR,
+        size=settings.SMARTCAR_BUCKET_SIZE,
+        per_minute=settings.SMARTCAR_BUCKET_REFILL_PER_MINUTE,
+    )
+
+
+def fleetio_limit() -> Limit:
+    """Fleetio counts per clock minute and account: fleetio rate limiting page."""
+    return Limit(
+        name=gates.FLEETIO,
+        size=settings.FLEETIO_REQUESTS_PER_MINUTE,
+        per_minute=settings.FLEETIO_REQUESTS_PER_MINUTE,
+        by_clock_minute=True,
+    )
+
+
+def get_smartcar_client(*, someone_waits: bool = False) -> SmartcarV2:
+    """The client for the Smartcar generation in use. Every call takes one from the shared bucket;
+    `someone_waits` counts calls but never refuses them.
+    """
+    config = SmartcarConfig(
+        client_id=settings.SMARTCAR_CLIENT_ID,
+        client_secret=settings.SMARTCAR_CLIENT_SECRET,
+        redirect_uri=settings.SMARTCAR_REDIRECT_URI,
+        management_token=next(iter(settings.SMARTCAR_MANAGEMENT_TOKENS), ""),
+        mode=settings.SMARTCAR_MODE,
+        api_origin=settings.SMARTCAR_API_ORIGIN,
+        auth_origin=settings.SMARTCAR_AUTH_ORIGIN,
+        connect_origin=settings.SMARTCAR_CONNECT_ORIGIN,
+        management_origin=settings.SMARTCAR_MANAGEMENT_API_ORIGIN,
+        read_timeout=settings.SMARTCAR_READ_TIMEOUT,
+    )
+    limit = smartcar_limit()
+    return SmartcarV2(config, gate=lambda: gates.take(limit, now=clock.now(), force=someone_waits))
+
+
+def get_fleetio_client() -> FleetioClient:
+    limit = fleetio_limit()
+    return FleetioClient(
+        api_token=settings.FLEETIO_API_TOKEN,
+        account_token=settings.FLEETIO_ACCOUNT_TOKEN,
+        base_url=settings.FLEETIO_BASE_URL,
+        gate=lambda: gates.take(limit, now=clock.now()),
+    )
+
+
+def has_smartcar() -> bool:
+    return bool(settings.SMARTCAR_CLIENT_ID and settings.SMARTCAR_CLIENT_SECRET)
+
+
+def has_fleetio() -> bool:
+    return bool(settings.FLEETIO_API_TOKEN and settings.FLEETIO_ACCOUNT_TOKEN)
+
+
+def poll_policy() -> PollPolicy:
+    return PollPolicy(
+        calls_per_month=settings.SMARTCAR_CALLS_PER_VEHICLE_MONTH,
+        read_timeout=timedelta(seconds=settings.SMARTCAR_READ_TIMEOUT),
+    )

@@ -1,0 +1,57 @@
+"""Read the cars that are due, now and in this process."""
+
+from argparse import ArgumentParser
+from collections import Counter
+from typing import Any
+
+from fleetportal import clock
+from integrations import conf
+from integrations.clients.errors import Outcome
+from integrations.management.base import PortalCommand
+from integrations.models import Vehicle
+from integrations.services import polling
+from integrations.services.polling import Polled
+
+
+class Command(PortalCommand):
+    help = "Reads due vehicles, runs the rules and writes the outbox."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--all", action="store_true", help="every car, due or not")
+        which.add_argument("--vin", default="", help="this car, due or not")
+
+    def handle(self, *args: Any, vin: str, **options: Any) -> None:
+        if vin and not Vehicle.objects.filter(vin=vin.strip().upper()).exists():
+            raise self.usage_error(f"There is no vehicle with the VIN {vin}.")
+        scheduled = not (vin or options["all"])
+        started = clock.now()
+        ids = list(polling.due_vehicles(now=started, every=options["all"], vin=vin.strip()))
+        client, policy = conf.get_smartcar_client(), conf.poll_policy()
+        polled: list[Polled] = []
+        with self.progress("Reading cars") as progress:
+            for vehicle_id in ids:
+                # Those who asked for every car at the same moment share one reading.
+                now = clock.now() if scheduled else started
+                result = polling.poll_vehicle(
+                    vehicle_id, client=client, policy=policy, now=now, scheduled=scheduled
+                )
+                polled += [result] if result else []
+                progress(len(polled), len(ids))
+                if result and result.outcome in {Outcome.WAIT_ALL, Outcome.STOP}:
+                    break
+        self._report(polled, len(ids))
+
+    def _report(self, polled: list[Polled], due: int) -> None:
+        failed = [p for p in polled if p.outcome is not None]
+        for result in failed:
+            self.stderr.write(f"vehicle {result.vehicle_id}: {result.error}")
+        outcomes = Counter(p.outcome for p in failed)
+        read = len(polled) - len(failed)
+        readings = sum(p.ingested.readings for p in polled)
+        refused = outcomes[Outcome.STOP] > 0
+        unreachable = bool(polled) and outcomes[Outcome.RETRY] == len(polled)
+        self.summary(
+            f"{read} of {due} vehicles read, {readings} new readings, {len(failed)} failed",
+            failed=refused or unreachable,
+        )

@@ -1,0 +1,29 @@
+"""How the kinds of outgoing messages that belong to this app are sent, with real clients."""
+
+from datetime import datetime
+
+from integrations import conf, registry
+from integrations.models import OutboxEntry
+from integrations.registry import Postponed, Sent
+from integrations.services import connect_links, fleetio_vehicles
+
+
+def _odometer(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
+    return fleetio_vehicles.deliver_odometer(
+        entry, client=conf.get_fleetio_client(), unclear=unclear, now=now
+    )
+
+
+def register() -> None:
+    registry.register_kind(
+        connect_links.KIND,
+        lane=registry.MAIL,
+        handler=connect_links.deliver,
+        label="Portal link to the driver",
+    )
+    registry.register_kind(
+        fleetio_vehicles.KIND,
+        lane=registry.FLEETIO,
+        handler=_odometer,
+        label="Odometer to Fleetio",
+    )

@@ -1,0 +1,76 @@
+"""A connection's status changes here and nowhere else."""
+
+from datetime import datetime
+
+from django.contrib.auth.models import User
+
+from integrations.models import Connection
+from integrations.services import activity, vehicles
+from integrations.signals import connection_changed
+
+
+def needs_reconnect(connection: Connection, *, reason: str, now: datetime) -> bool:
+    """Only the driver can mend it. True when it was this call that found out."""
+    return _change(
+        connection,
+        Connection.Status.NEEDS_RECONNECT,
+        only_from=[Connection.Status.ACTIVE],
+        reason=reason,
+        now=now,
+    )
+
+
+def mark_active(connection: Connection, *, now: datetime, user: User | None = None) -> bool:
+    return _change(
+        connection,
+        Connection.Status.ACTIVE,
+        only_from=[Connection.Status.NEEDS_RECONNECT, Connection.Status.REVOKED],
+        reason="",
+        now=now,
+        user=user,
+    )
+
+
+def mark_revoked(
+    connection: Connection,
+    *,
+    reason: str,
+    now: datetime,
+    user: User | None = None,
+    actor: str = "",
+) -> bool:
+    return _change(
+        connection,
+        Connection.Status.REVOKED,
+        only_from=[Connection.Status.ACTIVE, Connection.Status.NEEDS_RECONNECT],
+        reason=reason,
+        now=now,
+        user=user,
+        actor=actor,
+    )
+
+
+def _change(
+    connection: Connection,
+    status: Connection.Status,
+    *,
+    only_from: list[Connection.Status],
+    reason: str,
+    now: datetime,
+    user: User | None = None,
+    actor: str = "",
+) -> bool:
+    changed = Connection.objects.filter(pk=connection.pk, status__in=only_from).update(
+        status=status, status_reason=reason[:255], status_changed_at=now
+    )
+    connection.refresh_from_db()
+    if not changed:
+        return False
+    what = f"Connection is now: {connection.get_status_display()}"
+    activity.record(
+        f"{what}. {reason}".strip(". "), now=now, about=connection, user=user, actor=actor
+    )
+    for vehicle in vehicles.reached_by(connection):
+        vehicles.choose_access(vehicle, now=now)
+    connection_changed.send(sender=Connection, connection=connection, now=now)
+    return True

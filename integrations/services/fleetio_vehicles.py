@@ -1,0 +1,178 @@
+"""Which Fleetio vehicle is which car, by VIN and by nothing else, and the cars' odometers."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+from django.db import transaction
+
+from integrations import registry
+from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.fleetio import FleetioVehicle, MeterEntry
+from integrations.clients.readings import ODOMETER
+from integrations.models import OutboxEntry, PortalSettings, Signal, Vehicle
+from integrations.registry import Postponed, Sent
+from integrations.services import activity, outbox
+from integrations.services.measures import KM_PER_MILE
+
+logger = logging.getLogger(__name__)
+
+KIND = "fleetio_odometer"
+KM_PER_UNIT = {"km": 1.0, "mi": KM_PER_MILE}
+SAME = 0.05  # meter entries carry one decimal
+
+
+class FleetClient(Protocol):
+    def list_vehicles(self) -> list[FleetioVehicle]: ...
+
+    def create_meter_entry(
+        self, *, vehicle_id: int, value: float, recorded_at: datetime
+    ) -> MeterEntry: ...
+
+    def list_meter_entries(self, *, vehicle_id: int, on: date) -> list[MeterEntry]: ...
+
+
+@dataclass(slots=True)
+class Matched:
+    """How the cars and Fleetio's vehicles came together."""
+
+    matched: int = 0
+    unmatched: list[Vehicle] = field(default_factory=list)
+
+
+def match(*, client: FleetClient, now: datetime) -> Matched:
+    """Bring every car together with the Fleetio vehicle of the same VIN.
+
+    Lists all of Fleetio's vehicles in pages; when a page fails nothing is changed (ClientError).
+    A car whose Fleetio vehicle is gone, archived or has another VIN now loses its match.
+    """
+    listed = [vehicle for vehicle in client.list_vehicles() if not vehicle.archived]
+    by_vin = {_plain(vehicle.vin): vehicle for vehicle in listed if _plain(vehicle.vin)}
+    twice = {v for v, n in Counter(_plain(vehicle.vin) for vehicle in listed).items() if n > 1}
+    result = Matched()
+    for car in Vehicle.objects.order_by("pk"):
+        found = by_vin.get(car.vin or "")
+        if found is None:
+            note = "no VIN yet" if not car.vin else "no vehicle with this VIN"
+        elif car.vin in twice:
+            found, note = None, "several vehicles with this VIN"
+        else:
+            note = ""
+        _write(car, found, note, now)
+        if found:
+            result.matched += 1
+        else:
+            result.unmatched.append(car)
+    return result
+
+
+def _plain(vin: str | None) -> str:
+    return "".join((vin or "").split()).upper()
+
+
+@transaction.atomic
+def _write(car: Vehicle, found: FleetioVehicle | None, note: str, now: datetime) -> None:
+    columns = {
+        "fleetio_id": found.id if found else None,
+        "fleetio_name": found.name[:255] if found else "",
+        "fleetio_meter_unit": found.meter_unit[:8] if found else "",
+        "fleetio_note": note,
+    }
+    before = {name: getattr(car, name) for name in columns}
+    if before == columns:
+        return
+    if found:
+        # Ids are unique: whoever had this one before lost the VIN in Fleetio.
+        Vehicle.objects.filter(fleetio_id=found.id).exclude(pk=car.pk).update(fleetio_id=None)
+    if before["fleetio_id"] != columns["fleetio_id"]:
+        columns["fleetio_odometer_km"] = None
+        what = f"Matched to Fleetio vehicle {found.name}" if found else f"Not in Fleetio: {note}"
+        activity.record(what, now=now, about=car)
+        wake = OutboxEntry.objects.filter(
+            vehicle=car, lane=registry.FLEETIO, state=OutboxEntry.State.PENDING
+        )
+        wake.update(next_attempt_at=now)
+    Vehicle.objects.filter(pk=car.pk).update(**columns)
+
+
+def queue_odometers(*, now: datetime) -> int:
+    """Write an outbox row for each odometer that is clean and differs from what Fleetio has."""
+    if not PortalSettings.load().send_odometers:
+        return 0
+    signals = Signal.objects.filter(
+        code=ODOMETER,
+        value__isnull=False,
+        vehicle__fleetio_id__isnull=False,
+        vehicle__fleetio_meter_unit__in=KM_PER_UNIT,
+    ).select_related("vehicle")
+    return sum(_queue(signal, now) for signal in signals)
+
+
+def _queue(signal: Signal, now: datetime) -> bool:
+    car = signal.vehicle
+    value = in_unit(signal.value or 0, car.fleetio_meter_unit)
+    sent = car.fleetio_odometer_km
+    if sent is not None and abs(in_unit(sent, car.fleetio_meter_unit) - value) < SAME:
+        return False
+    key = f"odometer:{car.pk}:{car.fleetio_id}:{value:.1f}{car.fleetio_meter_unit}"
+    if OutboxEntry.objects.filter(dedupe_key=key).exists():
+        return False
+    with transaction.atomic():
+        older = OutboxEntry.objects.filter(kind=KIND, vehicle=car)
+        outbox.cancel(older, reason="a newer odometer followed", now=now)
+        outbox.enqueue(
+            KIND,
+            dedupe_key=key,
+            payload={
+                "vehicle": car.pk,
+                "fleetio_id": car.fleetio_id,
+                "km": signal.value,
+                "recorded_at": signal.recorded_at.isoformat() if signal.recorded_at else "",
+            },
+            about=car,
+            vehicle=car,
+            now=now,
+        )
+    return True
+
+
+def in_unit(km: float, unit: str) -> float:
+    """Kilometres as the number a Fleetio meter of this unit shows, with one decimal."""
+    return round(km / KM_PER_UNIT[unit], 1)
+
+
+def deliver_odometer(
+    entry: OutboxEntry, *, client: FleetClient, unclear: bool, now: datetime
+) -> Sent | Postponed:
+    """Handler of an odometer. What is unclear is looked for before it is sent again."""
+    car = Vehicle.objects.filter(pk=entry.payload["vehicle"]).first()
+    if car is None or car.fleetio_id is None or car.fleetio_id != entry.payload["fleetio_id"]:
+        return Sent("not sent: the car is not this Fleetio vehicle any more")
+    if car.fleetio_meter_unit not in KM_PER_UNIT:
+        return Sent(f"not sent: the meter counts {car.fleetio_meter_unit or 'nothing'}")
+    km = float(entry.payload["km"])
+    recorded_at = datetime.fromisoformat(entry.payload["recorded_at"])
+    value = in_unit(km, car.fleetio_meter_unit)
+    written = _look(client, car.fleetio_id, value, recorded_at) if unclear else None
+    if written is None:
+        written = client.create_meter_entry(
+            vehicle_id=car.fleetio_id, value=value, recorded_at=recorded_at
+        )
+    if written.is_void:
+        raise ClientError(
+            f"Fleetio voided the odometer: {written.void_reason or 'no reason given'}",
+            outcome=Outcome.REJECTED,
+        )
+    Vehicle.objects.filter(pk=car.pk, fleetio_id=car.fleetio_id).update(fleetio_odometer_km=km)
+    return Sent(f"{value:,.1f} {car.fleetio_meter_unit} (meter entry {written.id})")
+
+
+def _look(
+    client: FleetClient, fleetio_id: int, value: float, recorded_at: datetime
+) -> MeterEntry | None:
+    for entry in client.list_meter_entries(vehicle_id=fleetio_id, on=recorded_at.date()):
+        if entry.vehicle_id == fleetio_id and abs(entry.value - value) < SAME:
+            return entry
+    return None

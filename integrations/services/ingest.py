@@ -1,0 +1,276 @@
+"""The one way in for data, from poll, webhook or import.
+
+One transaction: the vehicle's row is locked by an update, the readings are judged against what
+is known, history and latest state are written, and `readings_recorded` lets the rules decide.
+When the rules fail, the readings stay and the vehicle is marked to be evaluated again.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from integrations.clients.errors import Outcome
+from integrations.clients.readings import (
+    IDENTITY,
+    ODOMETER,
+    TROUBLE_CODES,
+    SignalError,
+    SignalReading,
+)
+from integrations.models import Reading, Signal, TroubleCode, Vehicle
+from integrations.services import activity, plausibility
+from integrations.services.measures import ImpossibleError, measure
+from integrations.signals import readings_recorded
+
+logger = logging.getLogger(__name__)
+
+RECHECK_AFTER = timedelta(days=30)
+Quality = Reading.Quality
+
+_SUPPORT = {
+    Outcome.NOT_CAPABLE: Signal.Support.NOT_CAPABLE,
+    Outcome.NOT_GRANTED: Signal.Support.NOT_GRANTED,
+}
+_SIGNAL_COLUMNS = [
+    "value",
+    "data",
+    "recorded_at",
+    "fetched_at",
+    "event_id",
+    "source",
+    "support",
+    "recheck_at",
+    "last_error",
+    "candidate_value",
+    "candidate_recorded_at",
+]
+
+
+@dataclass(slots=True)
+class Ingested:
+    """What became of the results: codes that have a newer clean state, and counts."""
+
+    codes: set[str] = field(default_factory=set)
+    readings: int = 0
+    doubtful: int = 0
+    rejected: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    vehicle: Vehicle
+    source: str
+    event_id: str
+    now: datetime
+    signals: dict[str, Signal]
+    history: list[Reading] = field(default_factory=list)
+    touched: dict[str, Signal] = field(default_factory=dict)
+    codes_before: set[str] = field(default_factory=set)
+    result: Ingested = field(default_factory=Ingested)
+
+
+def ingest(
+    vehicle: Vehicle,
+    results: Sequence[SignalReading | SignalError],
+    *,
+    source: str,
+    now: datetime,
+    event_id: str = "",
+    columns: dict[str, Any] | None = None,
+) -> Ingested:
+    """Store what a car said. Repeating it, or bringing it late, changes nothing.
+
+    `columns` are written to the vehicle in the same transaction, by the update that locks it.
+    """
+    with transaction.atomic():
+        columns = columns or {"smartcar_id": vehicle.smartcar_id}
+        if not Vehicle.objects.filter(pk=vehicle.pk).update(**columns):
+            return Ingested()  # the car was merged into another one meanwhile
+        signals = {signal.code: signal for signal in vehicle.signals.all()}
+        batch = _Batch(vehicle, source, event_id, now, signals)
+        batch.codes_before = _trouble_codes(signals.get(TROUBLE_CODES))
+        for result in results:
+            if result.code in IDENTITY:
+                continue
+            if isinstance(result, SignalError):
+                _note_error(batch, result)
+            else:
+                _judge(batch, result)
+        _write(batch)
+        if batch.result.codes:
+            _announce(batch)
+    return batch.result
+
+
+def _signal(batch: _Batch, code: str) -> Signal:
+    signal = batch.signals.get(code)
+    if signal is None:
+        signal = Signal(vehicle=batch.vehicle, code=code)
+        batch.signals[code] = signal
+    return signal
+
+
+def _note_error(batch: _Batch, error: SignalError) -> None:
+    signal = _signal(batch, error.code)
+    support = _SUPPORT.get(error.outcome)
+    text = f"{error.type}:{error.error_code}".strip(":")[:255]
+    if support is not None:
+        signal.support, signal.recheck_at = support, batch.now + RECHECK_AFTER
+    elif signal.last_error == text:
+        return
+    signal.last_error = text
+    batch.touched[error.code] = signal
+
+
+def _judge(batch: _Batch, reading: SignalReading) -> None:
+    recorded_at = reading.recorded_at or reading.fetched_at or batch.now
+    row = Reading(
+        vehicle=batch.vehicle,
+        code=reading.code,
+        recorded_at=recorded_at,
+        fetched_at=reading.fetched_at or max(recorded_at, batch.now),
+        source=batch.source,
+        request_id=reading.request_id[:64],
+        event_id=batch.event_id,
+        quality=Quality.CLEAN,
+    )
+    signal = _signal(batch, reading.code)
+    try:
+        row.value, row.data = measure(reading.code, reading.body)
+    except ImpossibleError as exc:
+        row.quality, row.reason, row.data = Quality.REJECTED, str(exc), reading.body
+    else:
+        if not _is_news(signal, row):
+            _mark_readable(batch, signal)
+            return
+        _doubt(batch, signal, row)
+    _keep(batch, signal, row)
+
+
+def _is_news(signal: Signal, row: Reading) -> bool:
+    """Newer by the car's own clock; at the same instant, only another value is news."""
+    if signal.recorded_at is None:
+        return True
+    if row.recorded_at != signal.recorded_at:
+        return row.recorded_at > signal.recorded_at
+    if (row.value, row.data) == (signal.value, signal.data):
+        return False
+    known = (signal.fetched_at or signal.recorded_at, signal.event_id)
+    return (row.fetched_at, row.event_id) > known
+
+
+def _doubt(batch: _Batch, signal: Signal, row: Reading) -> None:
+    if plausibility.is_ahead_of_time(row.recorded_at, batch.now):
+        row.quality, row.reason = Quality.DOUBTFUL, "recorded in the future"
+        return
+    if row.code != ODOMETER or row.value is None:
+        return
+    current = _known(signal.value, signal.recorded_at)
+    row.reason = plausibility.odometer_doubt(row.value, row.recorded_at, current)
+    if not row.reason:
+        return
+    candidate = _known(signal.candidate_value, signal.candidate_recorded_at)
+    if plausibility.agrees(row.value, row.recorded_at, candidate):
+        activity.record(
+            f"Odometer starts again at {row.value:.0f} km after {signal.value:.0f} km:"
+            " a second reading agreed",
+            now=batch.now,
+            about=batch.vehicle,
+        )
+        row.reason = "confirmed by a second reading"
+        return
+    row.quality = Quality.DOUBTFUL
+    signal.candidate_value, signal.candidate_recorded_at = row.value, row.recorded_at
+    batch.touched[signal.code] = signal
+
+
+def _known(km: float | None, recorded_at: datetime | None) -> plausibility.Known | None:
+    return plausibility.Known(km, recorded_at) if km is not None and recorded_at else None
+
+
+def _mark_readable(batch: _Batch, signal: Signal) -> None:
+    if signal.support != Signal.Support.OK or signal.last_error:
+        signal.support, signal.recheck_at, signal.last_error = Signal.Support.OK, None, ""
+        batch.touched[signal.code] = signal
+
+
+def _keep(batch: _Batch, signal: Signal, row: Reading) -> None:
+    batch.history.append(row)
+    if row.quality == Quality.REJECTED:
+        batch.result.rejected += 1
+        logger.info("vehicle %s: %s rejected: %s", batch.vehicle.pk, row.code, row.reason)
+        return
+    _mark_readable(batch, signal)
+    if row.quality == Quality.DOUBTFUL:
+        batch.result.doubtful += 1
+        return
+    signal.value, signal.data = row.value, row.data
+    signal.recorded_at, signal.fetched_at = row.recorded_at, row.fetched_at
+    signal.event_id, signal.source = row.event_id, row.source
+    signal.candidate_value = signal.candidate_recorded_at = None
+    batch.touched[signal.code] = signal
+    batch.result.readings += 1
+    batch.result.codes.add(signal.code)
+
+
+def _write(batch: _Batch) -> None:
+    if batch.history:
+        Reading.objects.bulk_create(batch.history, ignore_conflicts=True)
+    if batch.touched:
+        Signal.objects.bulk_create(
+            batch.touched.values(),
+            update_conflicts=True,
+            unique_fields=["vehicle", "code"],
+            update_fields=_SIGNAL_COLUMNS,
+        )
+    if TROUBLE_CODES in batch.result.codes:
+        _track_trouble_codes(batch)
+
+
+def _trouble_codes(signal: Signal | None) -> set[str]:
+    if signal is None or not isinstance(signal.data, dict):
+        return set()
+    return {item["code"] for item in signal.data["values"]}
+
+
+def _track_trouble_codes(batch: _Batch) -> None:
+    """Keep when each code was first and last seen, and when it was gone."""
+    signal = batch.signals[TROUBLE_CODES]
+    at, before, present = signal.recorded_at, batch.codes_before, _trouble_codes(signal)
+    active = batch.vehicle.trouble_codes.filter(cleared_at__isnull=True)
+    if at and before & present:
+        active.filter(code__in=before & present).update(last_seen_at=at)
+    if at and before - present:
+        active.filter(code__in=before - present).update(cleared_at=at)
+    if at and present - before:
+        TroubleCode.objects.bulk_create(
+            (
+                TroubleCode(vehicle=batch.vehicle, code=code, first_seen_at=at, last_seen_at=at)
+                for code in sorted(present - before)
+            ),
+            ignore_conflicts=True,
+        )
+
+
+def _announce(batch: _Batch) -> None:
+    """Let the rules decide inside this transaction; what they break is rolled back alone."""
+    vehicle, now = batch.vehicle, batch.now
+    try:
+        with transaction.atomic():
+            readings_recorded.send(
+                sender=Reading,
+                vehicle=vehicle,
+                codes=batch.result.codes,
+                signals=list(batch.signals.values()),
+                now=now,
+            )
+    except Exception as exc:
+        # Whatever a rule does wrong, the readings are true and must stay.
+        logger.exception("vehicle %s: the rules failed", vehicle.pk)
+        Vehicle.objects.filter(pk=vehicle.pk).update(
+            evaluation_due_at=now, evaluation_error=f"{type(exc).__name__}: {exc}"[:255]
+        )

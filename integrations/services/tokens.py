@@ -1,0 +1,204 @@
+"""Access tokens that work. A refresh token works once, so one worker at a time may spend it.
+
+A refresh is claimed by a lease on the row (a conditional update on its version), the exchange is
+made with no transaction open, and the new pair is committed as the very first thing after the
+answer. The lease is shorter than the provider's grace window and longer than the call, so a
+worker that dies at any step is followed by another one that repeats the exchange with the same
+refresh token, in time.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from django.db.models import Q, QuerySet
+
+from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.smartcar_v2 import TokenPair
+from integrations.models import Connection, OAuthToken
+from integrations.services import connection_status, gates
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=25)
+EARLY = timedelta(minutes=5)
+KEEP_YOUNGER_THAN = timedelta(days=30)
+RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold the only pair
+LATER = timedelta(minutes=15)
+PATIENCE = 20.0  # seconds to wait for somebody else's exchange
+
+
+class TokenClient(Protocol):
+    def refresh(self, refresh_token: str) -> TokenPair: ...
+
+
+@dataclass(slots=True)
+class RefreshCount:
+    refreshed: int = 0
+    failed: int = 0
+    declined: int = 0  # of the failed: Smartcar answered, and the driver has to reconnect
+    refused: bool = False
+
+
+def store(connection: Connection, pair: TokenPair, *, now: datetime) -> OAuthToken:
+    """Keep the pair of a fresh consent, replacing what was there."""
+    fields = _columns(pair, now)
+    token, created = OAuthToken.objects.get_or_create(
+        connection=connection, defaults={**fields, "version": 1}
+    )
+    if not created:
+        OAuthToken.objects.filter(pk=token.pk).update(**fields, version=token.version + 1)
+        token.refresh_from_db()
+    return token
+
+
+def get_access_token(
+    token: OAuthToken, *, client: TokenClient, now: datetime, refused: bool = False
+) -> str:
+    """An access token that is good for some minutes; exchanges the pair first when it is not.
+
+    `refused`: the provider did not accept the current access token, so exchange in any case.
+    Raises ClientError when no working token can be had now.
+    """
+    if not refused and token.access_expires_at - now > EARLY:
+        return str(token.access_token)
+    return str(refresh(token, client=client, now=now).access_token)
+
+
+def refresh(token: OAuthToken, *, client: TokenClient, now: datetime) -> OAuthToken:
+    """Exchange the pair once, whoever else is trying; returns the row with the new pair."""
+    if not _claim(token, now):
+        return _wait_for_other(token)
+    try:
+        pair = client.refresh(token.refresh_token)
+    except ClientError as exc:
+        return _failed(token, exc, now)
+    stored = OAuthToken.objects.filter(pk=token.pk, version=token.version).update(
+        **_columns(pair, now), version=token.version + 1
+    )
+    token.refresh_from_db()
+    if not stored:
+        logger.warning("token %s: a newer pair was there already", token.pk)
+    return token
+
+
+def _claim(token: OAuthToken, now: datetime) -> bool:
+    return (
+        OAuthToken.objects.filter(pk=token.pk, version=token.version)
+        .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
+        .filter(Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now))
+        .update(lease_until=now + LEASE)
+        == 1
+    )
+
+
+def _wait_for_other(token: OAuthToken) -> OAuthToken:
+    """Somebody else exchanges, or did: wait for the outcome instead of spending the token."""
+    version = token.version
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        token.refresh_from_db()
+        if token.version != version:
+            return token
+        if token.lease_until is None or time.monotonic() >= deadline:
+            raise ClientError(
+                "Smartcar token: the last exchange failed or is under way",
+                outcome=Outcome.RETRY,
+                type="TOKEN_BUSY",
+                retry_after=15,
+            )
+        time.sleep(0.1)
+
+
+def _columns(pair: TokenPair, now: datetime) -> dict[str, object]:
+    return {
+        "access_token": pair.access_token,
+        "access_expires_at": now + pair.expires_in,
+        "refresh_token": pair.refresh_token,
+        "refresh_expires_at": now + pair.refresh_expires_in,
+        "issued_at": now,
+        "lease_until": None,
+        "next_attempt_at": None,
+        "failures": 0,
+        "last_error": "",
+    }
+
+
+def _failed(token: OAuthToken, exc: ClientError, now: datetime) -> OAuthToken:
+    """Write down why, and raise; unless the refusal only means that somebody was faster."""
+    version = token.version
+    token.refresh_from_db()
+    if token.version != version:
+        return token
+    wait = (
+        timedelta(seconds=RETRY_SECONDS[token.failures])
+        if token.failures < len(RETRY_SECONDS)
+        else LATER
+    )
+    OAuthToken.objects.filter(pk=token.pk, version=version).update(
+        lease_until=None,
+        next_attempt_at=now + wait,
+        failures=token.failures + 1,
+        last_error=str(exc)[:255],
+    )
+    if exc.outcome is Outcome.RECONNECT and token.connection:
+        connection_status.needs_reconnect(
+            token.connection, reason="Smartcar no longer accepts our token", now=now
+        )
+    elif exc.outcome is Outcome.STOP:
+        gates.pause(gates.SMARTCAR, until=now + timedelta(hours=1), reason=str(exc), now=now)
+    logger.warning("token %s: %s", token.pk, exc)
+    raise exc
+
+
+def refresh_due(
+    *, client: TokenClient, now: datetime, every: bool = False, expired: bool = False
+) -> RefreshCount:
+    """Exchange the pairs that are due: interrupted ones, and refresh tokens older than 30 days.
+
+    `expired` adds access tokens that have run out, `every` all of them.
+    """
+    due = Q(lease_until__lte=now) | Q(failures__gt=0, next_attempt_at__lte=now)
+    due |= Q(issued_at__lte=now - KEEP_YOUNGER_THAN)
+    if expired:
+        due |= Q(access_expires_at__lte=now + EARLY)
+    rows = OAuthToken.objects.refreshable().select_related("connection")
+    return _refresh_all(rows if every else rows.filter(due), client, now)
+
+
+def finish_interrupted(*, client: TokenClient, now: datetime) -> RefreshCount:
+    """Finish what a killed worker began or a lost answer left open, in time for the grace."""
+    rows = OAuthToken.objects.refreshable().select_related("connection")
+    due = Q(lease_until__lte=now) | Q(failures__gt=0, next_attempt_at__lte=now)
+    return _refresh_all(rows.filter(due), client, now)
+
+
+def _refresh_all(rows: QuerySet[OAuthToken], client: TokenClient, now: datetime) -> RefreshCount:
+    count = RefreshCount()
+    for token in rows:
+        try:
+            refresh(token, client=client, now=now)
+            count.refreshed += 1
+        except ClientError as exc:
+            count.failed += 1
+            count.declined += exc.outcome is Outcome.RECONNECT
+            if exc.outcome is Outcome.STOP:
+                count.refused = True
+                break
+    return count
+
+
+def encrypt_again() -> int:
+    """Write every stored secret anew, under the newest key; returns how many.
+
+    A pair that is exchanged meanwhile is under the newest key already and left alone. Raises
+    DecryptionError when a stored secret cannot be opened; what was done before stays done.
+    """
+    done = 0
+    for token in OAuthToken.objects.exclude(access_token="", refresh_token="").iterator():
+        done += OAuthToken.objects.filter(pk=token.pk, version=token.version).update(
+            access_token=token.access_token, refresh_token=token.refresh_token
+        )
+    return done
