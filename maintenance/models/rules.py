@@ -1,0 +1,250 @@
+"""Maintenance rules as rows: what a fleet wants to be told, about which cars, and how."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, validate_email
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from integrations.models import Vehicle, VehicleGroup
+from maintenance.engine import rules as engine
+from maintenance.engine.scopes import Scope
+
+PERCENT = [MinValueValidator(0), MaxValueValidator(100)]
+
+
+class Stage(models.TextChoices):
+    SOON = "soon", _("Due soon")
+    DUE = "due", _("Due")
+    OVERDUE = "overdue", _("Overdue")
+
+
+class FromStage(models.TextChoices):
+    SOON = "soon", _("from due soon")
+    DUE = "due", _("from due")
+    OVERDUE = "overdue", _("from overdue")
+    NEVER = "never", _("never")
+
+    def covers(self, stage: str) -> bool:
+        """Whether something of this stage is announced."""
+        return self != self.NEVER and engine.Stage(stage) >= engine.Stage(self.value)
+
+
+class RuleQuerySet(models.QuerySet["Rule"]):
+    def enabled(self) -> "RuleQuerySet":
+        return self.filter(is_enabled=True)
+
+
+class Rule(models.Model):
+    """One rule. Columns that are empty take the default of the rule's kind."""
+
+    class Kind(models.TextChoices):
+        OIL_LIFE = "oil_life", _("Oil life")
+        SERVICE_INTERVAL = "service_interval", _("Service interval")
+        TROUBLE_CODE = "trouble_code", _("Trouble code")
+        SYSTEM_STATUS = "system_status", _("System status")
+
+    class Priority(models.TextChoices):
+        NONE = "no_priority", _("No priority")
+        LOW = "low", _("Low")
+        MEDIUM = "medium", _("Medium")
+        HIGH = "high", _("High")
+        CRITICAL = "critical", _("Critical")
+
+    name = models.CharField(_("name"), max_length=120)
+    kind = models.CharField(_("kind"), max_length=24, choices=Kind.choices)
+    topic = models.SlugField(
+        _("topic"),
+        max_length=60,
+        help_text=_(
+            "Such as engine-oil. Rules of one kind and topic override each other;"
+            " service records belong to the topic."
+        ),
+    )
+    is_enabled = models.BooleanField(_("enabled"), default=True)
+
+    vehicle = models.ForeignKey(
+        Vehicle,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("vehicle"),
+    )
+    group = models.ForeignKey(
+        VehicleGroup,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("group"),
+    )
+    make = models.CharField(_("make"), max_length=60, blank=True)
+    model = models.CharField(_("model"), max_length=60, blank=True)
+    year_from = models.PositiveSmallIntegerField(_("from year"), null=True, blank=True)
+    year_to = models.PositiveSmallIntegerField(_("to year"), null=True, blank=True)
+
+    soon_below = models.FloatField(_("soon below %"), null=True, blank=True, validators=PERCENT)
+    due_below = models.FloatField(_("due below %"), null=True, blank=True, validators=PERCENT)
+    overdue_below = models.FloatField(
+        _("overdue below %"), null=True, blank=True, validators=PERCENT
+    )
+    clear_at = models.FloatField(_("clears at %"), null=True, blank=True, validators=PERCENT)
+
+    distance_km = models.FloatField(
+        _("every (km)"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    days = models.PositiveIntegerField(_("every (days)"), null=True, blank=True)
+
+    patterns = models.TextField(
+        _("which ones"),
+        blank=True,
+        help_text=_("Codes or systems, separated by commas; * stands for anything: P03*, B1*."),
+    )
+    ignored = models.TextField(_("except"), blank=True)
+    critical = models.TextField(
+        _("critical"), blank=True, help_text=_("These open at the first reading.")
+    )
+
+    hold_readings = models.PositiveSmallIntegerField(
+        _("readings that must agree"), null=True, blank=True
+    )
+    hold_apart_hours = models.PositiveSmallIntegerField(
+        _("hours between them"), null=True, blank=True
+    )
+    clear_readings = models.PositiveSmallIntegerField(_("readings to clear"), null=True, blank=True)
+    freshness_hours = models.PositiveSmallIntegerField(_("readings count for (hours)"), default=72)
+    reopen_days = models.PositiveSmallIntegerField(
+        _("reopens within (days)"),
+        default=14,
+        validators=[MaxValueValidator(90)],
+        help_text=_("What comes back within this time is the same alert, not a new one."),
+    )
+
+    priority = models.CharField(
+        _("priority in Fleetio"), max_length=12, choices=Priority.choices, default=Priority.NONE
+    )
+    mail_from_stage = models.CharField(
+        _("mail"), max_length=8, choices=FromStage.choices, default=FromStage.SOON
+    )
+    issue_from_stage = models.CharField(
+        _("Fleetio issue"), max_length=8, choices=FromStage.choices, default=FromStage.DUE
+    )
+    staff = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, blank=True, related_name="+", verbose_name=_("staff")
+    )
+    staff_groups = models.ManyToManyField(
+        "auth.Group", blank=True, related_name="+", verbose_name=_("staff groups")
+    )
+    extra_addresses = models.TextField(
+        _("more addresses"), blank=True, help_text=_("Separated by commas.")
+    )
+    notify_driver = models.BooleanField(_("tell the driver too"), default=False)
+    updated_at = models.DateTimeField(_("changed"), null=True, editable=False)
+
+    objects = RuleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["kind", "topic", "pk"]
+        verbose_name = _("rule")
+        verbose_name_plural = _("rules")
+        indexes = [
+            models.Index(
+                fields=["is_enabled"], condition=Q(is_enabled=True), name="maintenance_rule_enabled"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Refuse a rule that could never fire, or would fire at the wrong moment."""
+        errors: dict[str, str] = {}
+        if self.kind == self.Kind.SERVICE_INTERVAL and not (self.distance_km or self.days):
+            errors["distance_km"] = gettext("Give a distance, a number of days, or both.")
+        if self.kind == self.Kind.OIL_LIFE:
+            condition = self._oil_life()
+            steps = [
+                condition.overdue_below,
+                condition.due_below,
+                condition.soon_below,
+                condition.clear_at,
+            ]
+            if steps != sorted(steps):
+                errors["due_below"] = gettext("Overdue, due, soon and clear must not decrease.")
+        if self.year_from and self.year_to and self.year_from > self.year_to:
+            errors["year_to"] = gettext("This is before the first year.")
+        for address in split(self.extra_addresses):
+            try:
+                validate_email(address)
+            except ValidationError:
+                errors["extra_addresses"] = gettext("“%s” is no email address.") % address
+        if errors:
+            raise ValidationError(errors)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(
+            vehicle_id=self.vehicle_id,
+            group_id=self.group_id,
+            make=self.make or None,
+            model=self.model or None,
+            year_from=self.year_from,
+            year_to=self.year_to,
+        )
+
+    def to_spec(self) -> engine.RuleSpec:
+        """The rule as the engine wants it, with the defaults of its kind filled in."""
+        kind = engine.Kind(self.kind)
+        hold = engine.DEFAULT_HOLD[kind]
+        apart = self.hold_apart_hours
+        return engine.RuleSpec(
+            id=self.pk,
+            kind=kind,
+            topic=self.topic,
+            condition=self._condition(kind),
+            hold=engine.Hold(
+                readings=self.hold_readings or hold.readings,
+                apart=hold.apart if apart is None else timedelta(hours=apart),
+                or_after=hold.or_after,
+                zero_readings=hold.zero_readings,
+            ),
+            clear_readings=self.clear_readings or engine.DEFAULT_CLEAR_READINGS[kind],
+            freshness=timedelta(hours=self.freshness_hours),
+            reopen_window=timedelta(days=self.reopen_days),
+        )
+
+    def _condition(self, kind: engine.Kind) -> engine.Condition:
+        match kind:
+            case engine.Kind.OIL_LIFE:
+                return self._oil_life()
+            case engine.Kind.SERVICE_INTERVAL:
+                return engine.ServiceInterval(distance_km=self.distance_km, days=self.days)
+            case engine.Kind.TROUBLE_CODE:
+                return engine.TroubleCode(
+                    patterns=split(self.patterns) or ("*",),
+                    ignored=split(self.ignored),
+                    critical=split(self.critical),
+                )
+            case engine.Kind.SYSTEM_STATUS:
+                return engine.SystemStatus(
+                    patterns=split(self.patterns) or ("*",), ignored=split(self.ignored)
+                )
+
+    def _oil_life(self) -> engine.OilLife:
+        columns: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("soon_below", "due_below", "overdue_below", "clear_at")
+        }
+        return engine.OilLife(**{k: v for k, v in columns.items() if v is not None})
+
+
+def split(text: str) -> tuple[str, ...]:
+    """What a person typed as a list: separated by commas, semicolons, or line ends."""
+    parts = text.replace(";", ",").replace("\n", ",").split(",")
+    return tuple(part.strip() for part in parts if part.strip())

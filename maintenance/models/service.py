@@ -1,0 +1,53 @@
+"""Services that were done: they restart intervals."""
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from integrations.models import Vehicle
+
+
+class ServiceRecord(models.Model):
+    """A service of one topic on one car."""
+
+    class Source(models.TextChoices):
+        ADMIN = "admin", _("Entered here")
+        FLEETIO = "fleetio", _("Fleetio")
+        SMARTCAR = "smartcar", _("Smartcar")
+
+    vehicle = models.ForeignKey(
+        Vehicle, on_delete=models.CASCADE, related_name="services", verbose_name=_("vehicle")
+    )
+    topic = models.SlugField(
+        _("topic"), max_length=60, help_text=_("The topic of the rule, such as engine-oil.")
+    )
+    odometer_km = models.FloatField(
+        _("odometer (km)"), null=True, blank=True, validators=[MinValueValidator(0)]
+    )
+    done_on = models.DateField(_("done on"))
+    source = models.CharField(
+        _("source"), max_length=12, choices=Source.choices, default=Source.ADMIN
+    )
+    note = models.CharField(_("note"), max_length=255, blank=True)
+    created_at = models.DateTimeField(_("entered"), editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("entered by"),
+    )
+
+    class Meta:
+        ordering = ["-done_on", "-pk"]
+        verbose_name = _("service record")
+        verbose_name_plural = _("service records")
+        indexes = [
+            models.Index(fields=["vehicle", "topic", "-done_on"], name="maintenance_service_latest")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic}, {self.done_on}"

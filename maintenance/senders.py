@@ -1,0 +1,28 @@
+"""How this app's kinds of outgoing messages are sent, with real clients."""
+
+from datetime import datetime
+
+from integrations import conf, registry
+from integrations.models import OutboxEntry
+from integrations.registry import Postponed, Sent
+from maintenance.services import announcements, emails, issues, wanted
+
+
+def _issue(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
+    return issues.deliver(entry, client=conf.get_fleetio_client(), unclear=unclear, now=now)
+
+
+def register() -> None:
+    registry.register_kind(
+        announcements.ISSUE, lane=registry.FLEETIO, handler=_issue, label="Issue in Fleetio"
+    )
+    registry.register_kind(
+        announcements.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label="Alert mail"
+    )
+    registry.register_kind(
+        announcements.RESOLVED_MAIL,
+        lane=registry.MAIL,
+        handler=emails.deliver_resolved,
+        label="Resolved mail",
+    )
+    registry.register_wanted_signals(wanted.for_any_car)

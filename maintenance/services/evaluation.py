@@ -1,0 +1,202 @@
+"""Run the rules on what is known of one vehicle, and bring its alerts in line.
+
+Planning reads and decides, applying writes; a dry run only plans. The vehicle's row is locked by
+the caller's transaction, so two evaluations of one vehicle follow each other.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from integrations.models import Signal, Vehicle
+from maintenance.engine.conditions import judge
+from maintenance.engine.episodes import Step, advance, combine
+from maintenance.engine.facts import Facts, ServiceFact, SignalFact
+from maintenance.engine.findings import EpisodeView, Finding
+from maintenance.engine.rules import RuleSpec
+from maintenance.engine.scopes import VehicleFacts, in_force
+from maintenance.models import Alert, Rule, ServiceRecord
+from maintenance.services import alerts
+from maintenance.services.episodes import to_view
+
+logger = logging.getLogger(__name__)
+
+AGAIN = timedelta(minutes=15)
+# Longer than any reopen window an admin may choose.
+LONGEST_MEMORY = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One step that an evaluation would take."""
+
+    step: Step
+    finding: Finding
+    rule: Rule
+    alert: Alert | None
+    previous: Alert | None
+
+    def __str__(self) -> str:
+        return f"{self.step.action}: {self.rule} {self.finding.subject}".strip()
+
+
+@dataclass(slots=True)
+class _Known:
+    """The vehicle's alerts by (topic, subject): the unresolved and the latest resolved ones."""
+
+    unresolved: dict[tuple[str, str], Alert]
+    resolved: dict[tuple[str, str], Alert]
+
+
+def evaluate_vehicle(vehicle_id: int, *, now: datetime) -> list[Planned]:
+    """Evaluate one vehicle by itself, in a transaction of its own. Safe to repeat."""
+    with transaction.atomic():
+        vehicle = Vehicle.objects.select_for_update().filter(pk=vehicle_id).first()
+        if vehicle is None:
+            return []
+        done = evaluate(vehicle, list(vehicle.signals.all()), now=now)
+        if vehicle.evaluation_due_at or vehicle.evaluation_error:
+            Vehicle.objects.filter(pk=vehicle_id).update(
+                evaluation_due_at=None, evaluation_error=""
+            )
+    return done
+
+
+def evaluate_all(*, now: datetime, vehicle_ids: Iterable[int] | None = None) -> tuple[int, int]:
+    """Evaluate vehicles one by one; returns how many changed and how many failed."""
+    changed = failed = 0
+    ids = vehicle_ids if vehicle_ids is not None else Vehicle.objects.values_list("pk", flat=True)
+    for vehicle_id in list(ids):
+        try:
+            changed += bool(evaluate_vehicle(vehicle_id, now=now))
+        except Exception as exc:  # one car's trouble must not stop the others
+            logger.exception("vehicle %s: the rules failed", vehicle_id)
+            failed += 1
+            Vehicle.objects.filter(pk=vehicle_id).update(
+                evaluation_due_at=now + AGAIN,
+                evaluation_error=f"{type(exc).__name__}: {exc}"[:255],
+            )
+    return changed, failed
+
+
+def evaluate(vehicle: Vehicle, signals: Sequence[Signal], *, now: datetime) -> list[Planned]:
+    """Plan and apply, inside the caller's transaction."""
+    rules = applicable(vehicle)
+    known = _known_alerts(vehicle, now)
+    alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
+    for key in [key for key, alert in known.unresolved.items() if alert.resolved_at]:
+        known.resolved[key] = known.unresolved.pop(key)
+    steps = plan(vehicle, signals, rules, known, now=now)
+    for planned in steps:
+        alerts.apply(vehicle, planned, now=now)
+    return steps
+
+
+def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
+    """What an evaluation would do now, one line for each step. Writes nothing."""
+    known = _known_alerts(vehicle, now)
+    rules = applicable(vehicle)
+    moved = [
+        f"hand over to {heir}: {alert.summary}" if heir else f"end: {alert.summary}"
+        for alert, heir in alerts.orphans(known.unresolved.values(), rules)
+    ]
+    steps = plan(vehicle, list(vehicle.signals.all()), rules, known, now=now)
+    return [*moved, *map(str, steps)]
+
+
+def applicable(vehicle: Vehicle) -> list[tuple[Rule, RuleSpec]]:
+    """The rules in force for the vehicle: the most specific of each kind and topic."""
+    rules = {rule.pk: rule for rule in Rule.objects.enabled()}
+    candidates = [(rule.scope, rule.to_spec()) for rule in rules.values()]
+    return [(rules[spec.id], spec) for spec in in_force(candidates, vehicle_facts(vehicle))]
+
+
+def vehicle_facts(vehicle: Vehicle) -> VehicleFacts:
+    return VehicleFacts(
+        id=vehicle.pk,
+        group_id=vehicle.group_id,
+        make=vehicle.make,
+        model=vehicle.model,
+        year=vehicle.year,
+    )
+
+
+def plan(
+    vehicle: Vehicle,
+    signals: Sequence[Signal],
+    rules: Sequence[tuple[Rule, RuleSpec]],
+    known: _Known,
+    *,
+    now: datetime,
+) -> list[Planned]:
+    """The steps that bring the vehicle's alerts in line with what is known of it."""
+    if not rules:
+        return []
+    facts = gather_facts(vehicle, signals, now)
+    by_id = {spec.id: (rule, spec) for rule, spec in rules}
+    findings: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for _rule, spec in rules:
+        for finding in judge(spec, facts, _views(spec.topic, known), now):
+            findings[spec.topic, finding.subject].append(finding)
+    planned = []
+    for key, found in findings.items():
+        alert, previous = known.unresolved.get(key), known.resolved.get(key)
+        finding = combine(found, alert.rule_id if alert else None)
+        rule, spec = by_id[finding.rule_id]
+        step = advance(
+            to_view(alert) if alert else None,
+            to_view(previous) if previous else None,
+            finding,
+            spec,
+            now,
+        )
+        one = Planned(step, finding, rule, alert, previous)
+        if alerts.changes_something(one):
+            planned.append(one)
+    return planned
+
+
+def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> Facts:
+    """The latest clean signals and services, as the engine wants them."""
+    services: dict[str, ServiceFact] = {}
+    for record in ServiceRecord.objects.filter(vehicle=vehicle).order_by("done_on", "pk"):
+        services[record.topic] = ServiceFact(
+            topic=record.topic, done_on=record.done_on, odometer_km=record.odometer_km
+        )
+    return Facts(
+        signals={
+            signal.code: SignalFact(
+                code=signal.code,
+                value=signal.value,
+                data=signal.data,
+                recorded_at=signal.recorded_at,
+            )
+            for signal in signals
+            if signal.recorded_at is not None
+        },
+        services=services,
+        today=timezone.localdate(now),
+    )
+
+
+def _known_alerts(vehicle: Vehicle, now: datetime) -> _Known:
+    """One query: what is unresolved, and what was resolved lately enough to matter."""
+    known = _Known({}, {})
+    rows = Alert.objects.filter(vehicle=vehicle).select_related("rule", "fleetio_issue")
+    recent = Q(resolved_at__isnull=True) | Q(resolved_at__gte=now - LONGEST_MEMORY)
+    for alert in rows.filter(recent).order_by("resolved_at", "pk"):
+        place = known.resolved if alert.resolved_at else known.unresolved
+        place[alert.topic, alert.subject] = alert
+    return known
+
+
+def _views(topic: str, known: _Known) -> dict[str, EpisodeView]:
+    """By subject: the unresolved episode of this topic, or else the latest resolved one."""
+    merged = {**known.resolved, **known.unresolved}
+    return {subject: to_view(alert) for (of, subject), alert in merged.items() if of == topic}

@@ -1,0 +1,49 @@
+"""Who is told of an alert."""
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.db.models import Q
+
+from integrations.models import Driver
+from maintenance.models import Alert, Recipient, Rule
+from maintenance.models.rules import split
+
+
+def of(alert: Alert) -> list[Recipient]:
+    """The recipients of the alert's rule; MAINTENANCE_EMAILS when the rule names nobody."""
+    rule = alert.rule
+    if rule is None:
+        return []
+    wanted: dict[str, User | Driver | None] = {}
+    for user in _staff(rule):
+        wanted.setdefault(user.email.lower(), user)
+    for address in split(rule.extra_addresses):
+        wanted.setdefault(address.lower(), None)
+    if not wanted:
+        wanted = {address.lower(): None for address in settings.MAINTENANCE_EMAILS}
+    connection = alert.vehicle.connection if alert.vehicle else None
+    if rule.notify_driver and connection and connection.driver.is_active:
+        wanted.setdefault(connection.driver.email.lower(), connection.driver)
+    return [_recipient(email, person) for email, person in wanted.items()]
+
+
+def _staff(rule: Rule) -> list[User]:
+    chosen = Q(pk__in=rule.staff.values("pk")) | Q(groups__in=rule.staff_groups.all())
+    users = get_user_model().objects.filter(chosen, is_active=True)
+    return list(users.exclude(email="").order_by("pk").distinct())
+
+
+def _recipient(email: str, person: User | Driver | None) -> Recipient:
+    """The row of this address; it appears when the address is first needed."""
+    known = Recipient.objects.filter(email__iexact=email).order_by("pk").first()
+    if known is not None:
+        return known
+    recipient, _created = Recipient.objects.get_or_create(
+        email=email,
+        defaults={
+            "user": person if isinstance(person, User) else None,
+            "driver": person if isinstance(person, Driver) else None,
+        },
+    )
+    return recipient

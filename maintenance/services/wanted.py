@@ -1,0 +1,80 @@
+"""Which signals the rules want from which car: written onto the cars when rules change."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from django.db import transaction
+
+from integrations.clients import readings as codes
+from integrations.models import PortalSettings, Signal, Vehicle
+from maintenance.engine.rules import RuleSpec, signals_needed
+from maintenance.engine.scopes import in_force
+from maintenance.models import Rule
+from maintenance.services.evaluation import vehicle_facts
+
+KNOWN = (
+    codes.ODOMETER,
+    codes.OIL_LIFE,
+    codes.TROUBLE_CODES,
+    *codes.SYSTEM_STATUS,
+)
+# When the month's calls run out, the dangerous is asked for longest.
+URGENCY = {codes.TROUBLE_CODES: 40, codes.OIL_LIFE: 30, codes.ODOMETER: 20}
+LEAST_URGENT = 10
+
+
+def for_any_car() -> dict[str, int]:
+    """Codes and urgency that some car may be asked for: what Connect asks permission for."""
+    return _codes(rule.to_spec() for rule in Rule.objects.enabled())
+
+
+def _codes(specs: Iterable[RuleSpec]) -> dict[str, int]:
+    patterns = {pattern for spec in specs for pattern in signals_needed(spec)}
+    if PortalSettings.load().send_odometers:
+        patterns.add(codes.ODOMETER)
+    found = {code for code in KNOWN if any(fnmatchcase(code, pattern) for pattern in patterns)}
+    return {code: URGENCY.get(code, LEAST_URGENT) for code in sorted(found)}
+
+
+def write_for_all() -> int:
+    """Bring every car's wanted signals in line with the rules; returns how many cars."""
+    rules = [(rule.scope, rule.to_spec()) for rule in Rule.objects.enabled()]
+    vehicles = list(Vehicle.objects.prefetch_related("signals"))
+    for vehicle in vehicles:
+        wanted = _codes(in_force(rules, vehicle_facts(vehicle)))
+        _write(vehicle, list(vehicle.signals.all()), wanted)
+    return len(vehicles)
+
+
+def write_for(vehicle: Vehicle, signals: Sequence[Signal]) -> None:
+    """Bring one car's wanted signals in line with the rules in force for it."""
+    rules = [(rule.scope, rule.to_spec()) for rule in Rule.objects.enabled()]
+    _write(vehicle, signals, _codes(in_force(rules, vehicle_facts(vehicle))))
+
+
+@transaction.atomic
+def _write(vehicle: Vehicle, signals: Sequence[Signal], wanted: dict[str, int]) -> None:
+    known = {signal.code: signal for signal in signals}
+    changed = [
+        Signal(vehicle=vehicle, code=code, is_wanted=code in wanted, urgency=wanted.get(code, 0))
+        for code in {*known, *wanted}
+        if code not in known
+        or known[code].is_wanted != (code in wanted)
+        or (code in wanted and known[code].urgency != wanted[code])
+    ]
+    if changed:
+        Signal.objects.bulk_create(
+            changed,
+            update_conflicts=True,
+            unique_fields=["vehicle", "code"],
+            update_fields=["is_wanted", "urgency"],
+        )
+
+
+@transaction.atomic
+def rules_changed(*, now: datetime) -> None:
+    """A rule or a scope changed: ask for other signals, and look at every car again soon."""
+    # Cars before their signals, as ingest locks them: the other way round both would wait forever.
+    Vehicle.objects.update(evaluation_due_at=now)
+    write_for_all()
