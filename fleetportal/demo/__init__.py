@@ -1,0 +1,1 @@
+"""Everything on one machine with no account: simulated cars and drivers, the real portal."""

@@ -1,0 +1,91 @@
+"""What people do in the demo: an admin sets up, drivers connect their cars in their browser."""
+
+import re
+from datetime import datetime, timedelta
+
+import requests
+from django.contrib.auth import get_user_model
+
+from fleetportal import clock
+from integrations.models import PortalSettings, Vehicle, VehicleGroup
+from integrations.sandbox import Sandbox
+from integrations.services import connect_links
+from integrations.services.measures import KM_PER_MILE
+from maintenance.services import services
+
+USER, PASSWORD = "admin", "demo"
+CSRF_FIELD = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+GROUPS = ("North depot", "South depot")
+
+
+class PortalPageError(Exception):
+    """A page of the portal did not answer as a driver would expect."""
+
+
+def set_up() -> None:
+    """An admin who can log in, and what the fleet is called."""
+    get_user_model().objects.create_superuser(
+        USER, email="admin@example.com", password=PASSWORD, first_name="Alex"
+    )
+    PortalSettings(fleet_name="Blue Heron Deliveries", contact_email="fleet@example.com").save()
+    for name in GROUPS:
+        VehicleGroup.objects.create(name=name)
+
+
+def connect_drivers(sandbox: Sandbox, portal_url: str) -> int:
+    """Every simulated driver gets a link and connects through the real pages. One is left out:
+    an open invitation belongs in the picture too.
+    """
+    groups = list(VehicleGroup.objects.order_by("pk"))
+    drivers = sandbox.fleet.drivers
+    for number, someone in enumerate(drivers):
+        driver = connect_links.invite(email=someone.email, name=someone.name, now=clock.now())
+        group = groups[number % len(groups)]
+        link = connect_links.create(driver, group=group, now=clock.now())
+        connect_links.send(link, now=clock.now())
+        _connect(sandbox, someone.email, portal_url + connect_links.path(link))
+    waiting = connect_links.invite(
+        email="sam.newcomer@example.com", name="Sam Newcomer", now=clock.now()
+    )
+    connect_links.send(connect_links.create(waiting, now=clock.now()), now=clock.now())
+    return len(drivers)
+
+
+def _connect(sandbox: Sandbox, driver: str, link: str) -> None:
+    """Open the link, press the button, allow at Connect, come back."""
+    with requests.Session() as browser:
+        browser.trust_env = False
+        page = browser.get(link, timeout=30)
+        field = CSRF_FIELD.search(page.text)
+        if page.status_code != 200 or field is None:
+            raise PortalPageError(f"The portal link answered {page.status_code}.")
+        away = browser.post(
+            link,
+            data={"csrfmiddlewaretoken": field[1]},
+            headers={"Referer": link},
+            allow_redirects=False,
+            timeout=30,
+        )
+        back = sandbox.smartcar.connect.approve(away.headers["Location"], driver=driver)
+        answer = browser.get(back, timeout=60)
+        if answer.status_code != 200:
+            raise PortalPageError(f"The way back from Connect answered {answer.status_code}.")
+
+
+def record_services(now: datetime) -> None:
+    """The fleet's memory of earlier services: some cars are due, some are not yet."""
+    driven = {0: 4_850, 1: 5_150, 2: 900, 3: 5_700, 4: 2_300}
+    rows = Vehicle.objects.filter(signals__code="odometer-traveleddistance").order_by("pk")
+    for number, vehicle in enumerate(rows.distinct()):
+        odometer = vehicle.signals.get(code="odometer-traveleddistance").value
+        miles = driven[number % len(driven)]
+        if not odometer or odometer <= miles * KM_PER_MILE:
+            continue
+        services.record(
+            vehicle,
+            topic="engine-oil" if number % 2 else "tire-rotation",
+            odometer_km=odometer - miles * KM_PER_MILE,
+            done_on=(now - timedelta(days=miles // 40)).date(),
+            note="Entered from the workshop's invoice",
+            now=now,
+        )

@@ -1,0 +1,153 @@
+"""What `doctor` looks at: one finding for each thing, with what to do about it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from smtplib import SMTPException
+
+import requests
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import get_connection
+from django.db import DatabaseError, connections
+from django.db.migrations.executor import MigrationExecutor
+from kombu import Connection as BrokerConnection
+from kombu.exceptions import KombuError
+
+from fleetportal import clock
+from integrations import conf
+from integrations.clients.errors import ClientError, Outcome
+from integrations.models import Heartbeat, OAuthToken
+from integrations.models.encryption import DecryptionError
+
+MAX_CLOCK_ERROR = 60
+MAX_BEAT_AGE = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    what: str
+    is_good: bool
+    text: str
+
+
+def examine() -> Iterator[Found]:
+    """Look at one thing after the other; without a database the rest is pointless."""
+    database = _database()
+    yield database
+    yield _broker()
+    if database.is_good:
+        checks: list[Callable[[], Found]] = [_keys, _beat]
+        for check in checks:
+            yield check()
+    yield from _smartcar()
+    yield from _fleetio()
+    yield _mail()
+
+
+def _database() -> Found:
+    try:
+        executor = MigrationExecutor(connections["default"])
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as exc:
+        reason = type(exc).__name__
+        return Found("database", False, f"does not answer ({reason}); look at DATABASE_URL")
+    if plan:
+        return Found("database", False, f"{len(plan)} migrations missing; run manage.py migrate")
+    return Found("database", True, f"answers ({connections['default'].vendor})")
+
+
+def _broker() -> Found:
+    try:
+        with BrokerConnection(settings.CELERY_BROKER_URL, connect_timeout=3) as broker:
+            broker.ensure_connection(max_retries=1, timeout=3)
+            transport = str(broker.transport_cls)
+    except (OSError, KombuError) as exc:
+        reason = type(exc).__name__
+        return Found("broker", False, f"does not answer ({reason}); look at CELERY_BROKER_URL")
+    embedded = " (embedded: use manage.py serve)" if transport == "memory" else ""
+    return Found("broker", True, f"answers{embedded}")
+
+
+def _keys() -> Found:
+    try:
+        count = sum(1 for _token in OAuthToken.objects.iterator())
+    except (DecryptionError, ImproperlyConfigured) as exc:
+        return Found("encryption key", False, str(exc))
+    return Found("encryption key", True, f"opens all {count} stored tokens")
+
+
+def _beat() -> Found:
+    last = Heartbeat.objects.filter(name="beat").first()
+    if last is None:
+        return Found("beat", False, "never ran; start serve, or a worker and beat")
+    age = int((clock.now() - last.at).total_seconds())
+    if age > MAX_BEAT_AGE:
+        return Found("beat", False, f"last ran {age} s ago; are a worker and beat running?")
+    return Found("beat", True, f"ran {age} s ago")
+
+
+def _smartcar() -> Iterator[Found]:
+    if not conf.has_smartcar():
+        hint = "not set up; set SMARTCAR_CLIENT_ID and SMARTCAR_CLIENT_SECRET"
+        yield Found("Smartcar", False, hint)
+        return
+    try:
+        # No refresh token looks like this one: being told so proves the credentials good.
+        conf.get_smartcar_client().refresh("fleet-portal-doctor")
+    except ClientError as exc:
+        if exc.outcome is Outcome.RECONNECT:
+            yield Found("Smartcar", True, "accepts our credentials")
+            yield _clock(settings.SMARTCAR_AUTH_ORIGIN)
+        elif exc.outcome is Outcome.STOP:
+            hint = "look at SMARTCAR_CLIENT_ID and SMARTCAR_CLIENT_SECRET"
+            yield Found("Smartcar", False, f"refuses our credentials; {hint}")
+        else:
+            yield Found("Smartcar", False, f"cannot be reached ({exc})")
+    else:
+        yield Found("Smartcar", True, "accepts our credentials")
+
+
+def _clock(url: str) -> Found:
+    """Compare with the provider's clock: tokens and readings are worth nothing on a wrong one."""
+    try:
+        answer = requests.head(url, timeout=(5, 10))
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+    except (requests.RequestException, KeyError, ValueError):
+        return Found("clock", True, "not compared: the provider named no time")
+    off = abs((datetime.now(UTC) - theirs).total_seconds())
+    if off > MAX_CLOCK_ERROR:
+        return Found("clock", False, f"{off:.0f} s away from Smartcar's; set up time service")
+    return Found("clock", True, "agrees with Smartcar's")
+
+
+def _fleetio() -> Iterator[Found]:
+    if not conf.has_fleetio():
+        hint = "not set up; set FLEETIO_API_TOKEN and FLEETIO_ACCOUNT_TOKEN"
+        yield Found("Fleetio", False, hint)
+        return
+    try:
+        name = conf.get_fleetio_client().check_account()
+    except ClientError as exc:
+        hint = "look at FLEETIO_API_TOKEN" if exc.outcome is Outcome.STOP else "try again later"
+        yield Found("Fleetio", False, f"{exc}; {hint}")
+        return
+    if name is None:
+        hint = "no account of this key has the FLEETIO_ACCOUNT_TOKEN; look at both"
+        yield Found("Fleetio", False, hint)
+    else:
+        yield Found("Fleetio", True, f"account {name}")
+
+
+def _mail() -> Found:
+    backend = get_connection()
+    try:
+        backend.open()
+        backend.close()
+    except (SMTPException, OSError) as exc:
+        return Found("mail", False, f"{type(exc).__name__}; look at EMAIL_URL")
+    if not settings.MAINTENANCE_EMAILS:
+        hint = "works, but MAINTENANCE_EMAILS is empty: rules that name nobody mail nobody"
+        return Found("mail", False, hint)
+    return Found("mail", True, "the server answers")
