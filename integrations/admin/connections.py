@@ -1,0 +1,188 @@
+"""What drivers consented to, the tokens that came of it, and the ways to reach cars."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from fleetportal import clock
+from integrations import conf
+from integrations.admin import confirm, words
+from integrations.admin.base import Panel, ReadOnlyAdmin, acting_user
+from integrations.admin.panels import timeline
+from integrations.models import Connection, OAuthToken, VehicleAccess
+from integrations.services import connections
+
+Status = Connection.Status
+
+
+def status_badge(connection: Connection | None) -> str:
+    if connection is None:
+        return words.badge("quiet", _("Nobody shares it"))
+    return words.badge(connection.status, connection.get_status_display())
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "driver", "shown_status", "status_reason", "cars", "mode", "made")
+    list_filter = ("status", "mode", "group")
+    search_fields = ("driver__name", "driver__email", "smartcar_user_id", "vehicles__vin")
+    list_select_related = ("driver",)
+    date_hierarchy = "connected_at"
+    actions = ("revoke",)
+    empty_hint = gettext_lazy("A connection appears when a driver has used a portal link.")
+    fieldsets = (
+        (None, {"fields": ("driver", "shown_status", "status_reason", "since", "made")}),
+        (
+            gettext_lazy("At Smartcar"),
+            {"fields": ("smartcar_user_id", "mode", "permissions_asked", "vehicles_listed_at")},
+        ),
+        (gettext_lazy("New cars"), {"fields": ("group",)}),
+    )
+    readonly_fields = ("shown_status", "since", "made", "permissions_asked")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows = super().get_queryset(request).select_related("driver", "group")
+        return rows.annotate(cars_read=Count("vehicles", distinct=True))
+
+    @admin.display(description=gettext_lazy("status"), ordering="status")
+    def shown_status(self, connection: Connection) -> str:
+        return status_badge(connection)
+
+    @admin.display(description=gettext_lazy("cars"), ordering="cars_read")
+    def cars(self, connection: Any) -> int:
+        return int(connection.cars_read)
+
+    @admin.display(description=gettext_lazy("connected"), ordering="connected_at")
+    def made(self, connection: Connection) -> str:
+        return words.ago(connection.connected_at)
+
+    @admin.display(description=gettext_lazy("since"))
+    def since(self, connection: Connection) -> str:
+        return words.ago(connection.status_changed_at)
+
+    @admin.display(description=gettext_lazy("permissions asked for"))
+    def permissions_asked(self, connection: Connection) -> str:
+        return ", ".join(map(str, connection.scope)) or words.NOTHING
+
+    def get_panels(self, request: HttpRequest, obj: Connection) -> list[Panel]:
+        ways = obj.accesses.select_related("vehicle")
+        cars = Panel(
+            title=_("Cars"),
+            headers=(_("Vehicle"), _("Granted"), _("Connected"), _("Ended")),
+            rows=[
+                (
+                    words.link(way.vehicle),
+                    granted(way),
+                    words.ago(way.connected_at),
+                    words.ago(way.ended_at),
+                )
+                for way in ways
+            ],
+            empty=_("Smartcar has not listed any car yet."),
+        )
+        return [cars, timeline(obj)]
+
+    @admin.action(description=gettext_lazy("Revoke"), permissions=["act"])
+    def revoke(
+        self, request: HttpRequest, queryset: QuerySet[Connection]
+    ) -> TemplateResponse | None:
+        if not confirm.is_confirmed(request):
+            return confirm.page(
+                self,
+                request,
+                queryset,
+                action="revoke",
+                title=_("Revoke connections"),
+                text=_(
+                    "The cars are not read any more, the tokens are erased and Smartcar is told."
+                    " Only the driver can connect them again, through a new portal link."
+                ),
+                button=_("Revoke"),
+                is_destructive=True,
+            )
+        client = conf.get_smartcar_client(someone_waits=True)
+        done = sum(
+            connections.revoke(
+                connection,
+                client=client,
+                reason=_("Revoked by the fleet"),
+                now=clock.now(),
+                user=acting_user(request),
+            )
+            for connection in queryset
+        )
+        text = ngettext("%(count)d connection revoked.", "%(count)d connections revoked.", done)
+        level = messages.SUCCESS if done else messages.WARNING
+        self.message_user(request, text % {"count": done}, level)
+        return None
+
+
+def granted(way: VehicleAccess) -> str:
+    if way.permissions is None:
+        return _("not read yet")
+    return ", ".join(map(str, way.permissions)) or _("nothing")
+
+
+@admin.register(OAuthToken)
+class OAuthTokenAdmin(ReadOnlyAdmin):
+    """When tokens end and how refreshing them goes. The tokens themselves are never loaded."""
+
+    list_display = (
+        "connection",
+        "access_expires",
+        "refresh_expires",
+        "version",
+        "failures",
+        "last_error",
+        "lease_until",
+    )
+    list_display_links = ("connection",)
+    list_filter = ("connection__status",)
+    search_fields = ("connection__driver__name", "connection__driver__email")
+    list_select_related = ("connection__driver",)
+    fields = (
+        "connection",
+        "access_expires",
+        "refresh_expires",
+        "issued_at",
+        "version",
+        "failures",
+        "last_error",
+        "next_attempt_at",
+        "lease_until",
+    )
+    readonly_fields = fields
+    empty_hint = gettext_lazy("Tokens appear when a driver connects a car.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OAuthToken]:
+        rows = super().get_queryset(request).select_related("connection__driver")
+        return rows.defer("access_token", "refresh_token")
+
+    @admin.display(description=gettext_lazy("access token expires"), ordering="access_expires_at")
+    def access_expires(self, token: OAuthToken) -> str:
+        return words.ago(token.access_expires_at)
+
+    @admin.display(description=gettext_lazy("refresh token expires"), ordering="refresh_expires_at")
+    def refresh_expires(self, token: OAuthToken) -> str:
+        return words.ago(token.refresh_expires_at)
+
+
+@admin.register(VehicleAccess)
+class VehicleAccessAdmin(ReadOnlyAdmin):
+    list_display = ("vehicle", "connection", "smartcar_id", "granted", "connected_at", "ended_at")
+    list_filter = (("ended_at", admin.EmptyFieldListFilter), "connection__status")
+    search_fields = ("vehicle__vin", "vehicle__name", "smartcar_id", "connection__driver__name")
+    list_select_related = ("vehicle", "connection__driver")
+    date_hierarchy = "connected_at"
+    fields = ("vehicle", "connection", "smartcar_id", "granted", "connected_at", "ended_at")
+    readonly_fields = ("granted",)
+    empty_hint = gettext_lazy("Each car that a driver shares appears here once for each way.")
+
+    @admin.display(description=gettext_lazy("granted permissions"))
+    def granted(self, way: VehicleAccess) -> str:
+        return granted(way)

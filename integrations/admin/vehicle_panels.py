@@ -1,0 +1,138 @@
+"""What is known of one vehicle, as panels below its form."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from integrations.admin import sparkline, words
+from integrations.admin.base import Panel
+from integrations.admin.connections import granted, status_badge
+from integrations.admin.panels import outgoing, timeline
+from integrations.clients.readings import ODOMETER, OIL_LIFE
+from integrations.models import OutboxEntry, Reading, Signal, TroubleCode, Vehicle
+
+POINTS = 200
+_LEVELS = {
+    Signal.Support.OK: "good",
+    Signal.Support.NOT_CAPABLE: "quiet",
+    Signal.Support.NOT_GRANTED: "soon",
+    Signal.Support.UNKNOWN: "quiet",
+}
+
+
+def of(vehicle: Vehicle) -> list[Panel]:
+    unit = words.unit_of(vehicle)
+    return [
+        signals(vehicle, unit),
+        trouble_codes(vehicle),
+        ways(vehicle),
+        outgoing(
+            OutboxEntry.objects.filter(vehicle=vehicle),
+            more=words.list_url(OutboxEntry, f"vehicle__id__exact={vehicle.pk}"),
+        ),
+        timeline(vehicle),
+    ]
+
+
+def signals(vehicle: Vehicle, unit: str) -> Panel:
+    """The latest state of everything the car was asked for, and why something is missing."""
+    known = list(vehicle.signals.all())
+    told = [row for row in known if row.recorded_at or row.support != Signal.Support.UNKNOWN]
+    rows: list[tuple[Any, ...]] = [
+        (
+            words.signal_name(row.code),
+            words.signal_value(row.code, row.value, row.data, unit),
+            words.ago(row.recorded_at),
+            _("yes") if row.is_wanted else _("no"),
+            support(row),
+        )
+        for row in sorted(told, key=lambda row: (row.recorded_at is None, row.code))
+    ]
+    if untold := [words.signal_name(row.code) for row in known if row not in told]:
+        text = ngettext("%(count)d more signal", "%(count)d more signals", len(untold))
+        unread = words.badge("quiet", Signal.Support.UNKNOWN.label)
+        rows.append(
+            (text % {"count": len(untold)}, ", ".join(untold), words.NOTHING, words.NOTHING, unread)
+        )
+    return Panel(
+        title=_("What is known"),
+        headers=(_("Signal"), _("Value"), _("Recorded by the car"), _("Wanted"), _("Readable")),
+        rows=rows,
+        empty=_("The car has not been read yet."),
+        lead=history(vehicle, unit),
+        more=words.list_url(Reading, f"vehicle__id__exact={vehicle.pk}"),
+    )
+
+
+def support(signal: Signal) -> str:
+    text = signal.get_support_display()
+    if signal.last_error:
+        text = f"{text} ({signal.last_error})"
+    return words.badge(_LEVELS[Signal.Support(signal.support)], text)
+
+
+def history(vehicle: Vehicle, unit: str) -> str:
+    """Odometer and oil life as small lines, where there is a history."""
+    clean = Reading.objects.filter(
+        vehicle=vehicle, quality=Reading.Quality.CLEAN, value__isnull=False
+    )
+    drawn = []
+    for code in (ODOMETER, OIL_LIFE):
+        rows = list(
+            clean.filter(code=code)
+            .order_by("-recorded_at")
+            .values_list("recorded_at", "value")[:POINTS]
+        )
+        points = [(at, value) for at, value in rows if value is not None]
+        if points:
+            shown = (
+                words.signal_value(code, value, None, unit)
+                for value in (points[-1][1], points[0][1])
+            )
+            drawn.append(
+                sparkline.draw(points, title=words.signal_name(code), caption=" → ".join(shown))
+            )
+    return words.joined(drawn)
+
+
+def trouble_codes(vehicle: Vehicle) -> Panel:
+    rows = vehicle.trouble_codes.order_by("cleared_at", "-last_seen_at")[:20]
+    return Panel(
+        title=_("Trouble codes"),
+        headers=(_("Code"), _("State"), _("First seen"), _("Last seen"), _("Cleared")),
+        rows=[
+            (
+                row.code,
+                words.badge("good", _("cleared"))
+                if row.cleared_at
+                else words.badge("due", _("active")),
+                words.ago(row.first_seen_at),
+                words.ago(row.last_seen_at),
+                words.ago(row.cleared_at),
+            )
+            for row in rows
+        ],
+        empty=_("The car has not reported any."),
+        more=words.list_url(TroubleCode, f"vehicle__id__exact={vehicle.pk}"),
+    )
+
+
+def ways(vehicle: Vehicle) -> Panel:
+    """Every consent through which the car can be reached; one of them is in use."""
+    rows = vehicle.accesses.select_related("connection__driver")
+    return Panel(
+        title=_("Ways to reach it"),
+        headers=(_("Driver"), _("Connection"), _("In use"), _("Granted"), _("Connected")),
+        rows=[
+            (
+                words.link(row.connection.driver),
+                words.link(row.connection, status_badge(row.connection)),
+                _("yes") if row.smartcar_id == vehicle.smartcar_id else _("no"),
+                _("ended") if row.ended_at else granted(row),
+                words.ago(row.connected_at),
+            )
+            for row in rows
+        ],
+        empty=_("Nobody shares this car."),
+    )

@@ -1,0 +1,287 @@
+"""Vehicles: what is known of each, how it is reached, and what stands in the way."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from kombu.exceptions import KombuError
+
+from fleetportal import clock
+from fleetportal.site import FirstStep, Tile
+from integrations import conf, tasks
+from integrations.admin import vehicle_panels, words
+from integrations.admin.base import Panel, PortalAdmin
+from integrations.admin.connections import status_badge
+from integrations.clients.readings import ODOMETER, OIL_LIFE
+from integrations.models import Connection, ConnectLink, Make, Signal, Vehicle, VehicleGroup
+from integrations.services import schedule
+
+POLLS_AT_ONCE = 100
+FAILING_AFTER = 3
+ATTENTION = {
+    "reconnect": Q(connection__status=Connection.Status.NEEDS_RECONNECT),
+    "failing": Q(poll_failures__gte=FAILING_AFTER),
+    "rules": ~Q(evaluation_error=""),
+    "unmatched": Q(fleetio_id__isnull=True),
+    "unread": Q(last_read_at__isnull=True),
+}
+
+
+class AttentionFilter(admin.SimpleListFilter):
+    title = gettext_lazy("attention")
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("reconnect", _("Driver has to reconnect")),
+            ("failing", _("Polls fail")),
+            ("rules", _("Rules fail")),
+            ("unmatched", _("Not in Fleetio")),
+            ("unread", _("Never read")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        condition = ATTENTION.get(self.value() or "")
+        return queryset.filter(condition) if condition is not None else queryset
+
+
+@admin.register(Vehicle)
+class VehicleAdmin(PortalAdmin):
+    list_display: tuple[str, ...] = (
+        "car",
+        "connection_status",
+        "odometer",
+        "oil_life",
+        "last_read",
+        "problem",
+        "in_fleetio",
+        "group",
+    )
+    list_filter = (AttentionFilter, "connection__status", "group", "make")
+    search_fields = (
+        "vin",
+        "name",
+        "fleetio_name",
+        "make",
+        "model",
+        "smartcar_id",
+        "connection__driver__name",
+        "connection__driver__email",
+    )
+    list_select_related = ("group", "connection__driver")
+    autocomplete_fields = ("group",)
+    actions: tuple[str, ...] = ("poll_now",)
+    empty_hint = gettext_lazy(
+        "Vehicles appear by themselves when a driver connects them. Add a driver and mail them"
+        " a portal link."
+    )
+    fieldsets = (
+        (None, {"fields": (("name", "group"), ("described", "vin"))}),
+        (
+            gettext_lazy("How it is read"),
+            {
+                "fields": (
+                    ("connection", "connection_status"),
+                    ("last_read", "next_poll"),
+                    ("calls", "poll_failures"),
+                    "problem",
+                )
+            },
+        ),
+        (gettext_lazy("In Fleetio"), {"fields": (("in_fleetio", "fleetio_odometer"),)}),
+    )
+    readonly_fields = (
+        "described",
+        "vin",
+        "connection",
+        "connection_status",
+        "last_read",
+        "next_poll",
+        "calls",
+        "poll_failures",
+        "problem",
+        "in_fleetio",
+        "fleetio_odometer",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        def latest(code: str) -> Subquery:
+            return Subquery(
+                Signal.objects.filter(vehicle=OuterRef("pk"), code=code).values("value")[:1]
+            )
+
+        rows = super().get_queryset(request).select_related("group", "connection__driver")
+        return words.with_unit(rows).annotate(odometer_km=latest(ODOMETER), oil=latest(OIL_LIFE))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Vehicle, form: Any, change: bool) -> None:
+        # Workers write the other columns meanwhile: only what was typed may be saved.
+        obj.save(update_fields=[name for name in ("name", "group") if name in form.changed_data])
+
+    @admin.display(description=gettext_lazy("vehicle"), ordering="name")
+    def car(self, vehicle: Vehicle) -> str:
+        return words.lines([str(vehicle), words.small(vehicle.vin or _("VIN not known yet"))])
+
+    @admin.display(description=gettext_lazy("vehicle"))
+    def described(self, vehicle: Vehicle) -> str:
+        parts = (vehicle.year, vehicle.make, vehicle.model)
+        return " ".join(str(part) for part in parts if part) or _("not identified yet")
+
+    @admin.display(description=gettext_lazy("connection"), ordering="connection__status")
+    def connection_status(self, vehicle: Vehicle) -> str:
+        return status_badge(vehicle.connection)
+
+    @admin.display(description=gettext_lazy("odometer"), ordering="odometer_km")
+    def odometer(self, vehicle: Any) -> str:
+        return words.distance(vehicle.odometer_km, vehicle.portal_unit)
+
+    @admin.display(description=gettext_lazy("oil life"), ordering="oil")
+    def oil_life(self, vehicle: Any) -> str:
+        return words.percent(vehicle.oil)
+
+    @admin.display(description=gettext_lazy("last good poll"), ordering="last_read_at")
+    def last_read(self, vehicle: Vehicle) -> str:
+        return words.ago(vehicle.last_read_at)
+
+    @admin.display(description=gettext_lazy("next poll"))
+    def next_poll(self, vehicle: Vehicle) -> str:
+        if vehicle.connection is None or vehicle.connection.status != Connection.Status.ACTIVE:
+            return _("not read: there is no active connection")
+        if vehicle.next_poll_at and vehicle.next_poll_at <= clock.now():
+            return _("due now")
+        return words.ago(vehicle.next_poll_at)
+
+    @admin.display(description=gettext_lazy("calls this month"))
+    def calls(self, vehicle: Vehicle) -> str:
+        this_month = vehicle.calls_month == schedule.month_of(clock.now()).date()
+        return _("%(used)d of %(allowed)d") % {
+            "used": vehicle.calls_used if this_month else 0,
+            "allowed": conf.poll_policy().calls_per_month,
+        }
+
+    @admin.display(description=gettext_lazy("Fleetio"), ordering="fleetio_name")
+    def in_fleetio(self, vehicle: Vehicle) -> str:
+        if vehicle.fleetio_id:
+            return vehicle.fleetio_name or f"#{vehicle.fleetio_id}"
+        note = vehicle.fleetio_note or _("not looked for yet")
+        return words.badge("quiet", _("Not matched: %(note)s") % {"note": note})
+
+    @admin.display(description=gettext_lazy("odometer in Fleetio"))
+    def fleetio_odometer(self, vehicle: Any) -> str:
+        return words.distance(vehicle.fleetio_odometer_km, vehicle.portal_unit)
+
+    @admin.display(description=gettext_lazy("problem"))
+    def problem(self, vehicle: Vehicle) -> str:
+        found = [text for text in (vehicle.last_error, vehicle.evaluation_error) if text]
+        return words.lines(found)
+
+    def get_panels(self, request: HttpRequest, obj: Vehicle) -> list[Panel]:
+        return vehicle_panels.of(obj)
+
+    @admin.action(description=gettext_lazy("Poll now"), permissions=["change"])
+    def poll_now(self, request: HttpRequest, queryset: QuerySet[Vehicle]) -> None:
+        """Wake a worker for each car; the request itself never talks to Smartcar."""
+        chosen = list(queryset.values_list("pk", flat=True)[: POLLS_AT_ONCE + 1])
+        try:
+            for pk in chosen[:POLLS_AT_ONCE]:
+                tasks.poll_vehicle.delay(pk, scheduled=False)
+        except (KombuError, OSError):
+            text = _("The workers cannot be reached (the broker does not answer). Nothing is lost:")
+            text += " " + _("the cars are read when they are due.")
+            self.message_user(request, text, messages.ERROR)
+            return
+        count = min(len(chosen), POLLS_AT_ONCE)
+        text = ngettext(
+            "%(count)d car is being read; look again in a minute.",
+            "%(count)d cars are being read; look again in a minute.",
+            count,
+        )
+        self.message_user(request, text % {"count": count}, messages.SUCCESS)
+        if len(chosen) > POLLS_AT_ONCE:
+            text = _("Only the first %(count)d were taken.") % {"count": POLLS_AT_ONCE}
+            self.message_user(request, text, messages.WARNING)
+
+    def get_tiles(self, request: HttpRequest) -> list[Tile]:
+        if not Vehicle.objects.exists():
+            return []
+        said = (
+            ("reconnect", _("Driver has to reconnect")),
+            ("failing", _("Polls fail")),
+            ("rules", _("Rules fail")),
+        )
+        wrong = Q(ATTENTION["reconnect"] | ATTENTION["failing"] | ATTENTION["rules"])
+        counts = Vehicle.objects.aggregate(
+            wrong=Count("pk", filter=wrong),
+            **{name: Count("pk", filter=ATTENTION[name]) for name, _text in said},
+        )
+        return [
+            Tile(
+                label=_("Vehicles needing attention"),
+                value=str(counts["wrong"]),
+                level="due" if counts["wrong"] else "good",
+                url=words.list_url(Vehicle),
+                lines=[
+                    (f"{text}: {counts[name]}", words.list_url(Vehicle, f"attention={name}"))
+                    for name, text in said
+                    if counts[name]
+                ],
+            )
+        ]
+
+    def get_first_steps(self, request: HttpRequest) -> list[FirstStep]:
+        found = Vehicle.objects.aggregate(
+            connected=Count("pk"),
+            matched=Count("pk", filter=Q(fleetio_id__isnull=False)),
+            read=Count("pk", filter=Q(last_read_at__isnull=False)),
+        )
+        waiting, cars = words.list_url(ConnectLink), words.list_url(Vehicle)
+        steps = (
+            ("connected", _("The driver connects a car through the link"), waiting),
+            ("matched", _("The car is found in Fleetio by its VIN"), cars),
+            ("read", _("The car is read for the first time"), cars),
+        )
+        return [
+            FirstStep(place=place, text=text, url=url, is_done=bool(found[name]))
+            for place, (name, text, url) in enumerate(steps, start=2)
+        ]
+
+
+@admin.register(VehicleGroup)
+class VehicleGroupAdmin(PortalAdmin):
+    list_display = ("name", "cars")
+    search_fields = ("name",)
+    empty_hint = gettext_lazy("A group holds vehicles that share rules, such as Vans.")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).annotate(size=Count("vehicles"))
+
+    @admin.display(description=gettext_lazy("vehicles"), ordering="size")
+    def cars(self, group: Any) -> int:
+        return int(group.size)
+
+    def get_panels(self, request: HttpRequest, obj: VehicleGroup) -> list[Panel]:
+        cars = obj.vehicles.order_by(F("name").asc(), "pk")[:100]
+        return [
+            Panel(
+                title=_("Vehicles"),
+                headers=(_("Vehicle"), _("VIN")),
+                rows=[(words.link(car), car.vin or words.NOTHING) for car in cars],
+                empty=_("No vehicle yet: choose this group on the page of a vehicle."),
+            )
+        ]
+
+
+@admin.register(Make)
+class MakeAdmin(PortalAdmin):
+    list_display = ("name", "refresh_minutes")
+    search_fields = ("name",)
+    list_per_page = 100
+    empty_hint = gettext_lazy("Say how often a make refreshes its cars' data.")

@@ -1,0 +1,21 @@
+"""The admin of rules and alerts. Importing the modules registers them."""
+
+from maintenance.admin import (
+    alerts,
+    issues,
+    portal,
+    recipients,
+    rules,
+    service_records,
+    vehicles,
+)
+
+__all__ = [
+    "alerts",
+    "issues",
+    "portal",
+    "recipients",
+    "rules",
+    "service_records",
+    "vehicles",
+]

@@ -1,0 +1,179 @@
+"""What maintenance adds to the admin of vehicles: rules, alerts, services, and two actions."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, F, Q, QuerySet
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from fleetportal import clock
+from integrations.admin import confirm, words
+from integrations.admin.base import Panel, acting_user
+from integrations.admin.vehicles import VehicleAdmin, VehicleGroupAdmin
+from integrations.models import Vehicle, VehicleGroup
+from maintenance.admin.alerts import issue_link, stage_badge, status_badge
+from maintenance.admin.service_records import ServicedForm
+from maintenance.models import Alert, ServiceRecord
+from maintenance.services import coverage, evaluation, services, wanted, wording
+
+admin.site.unregister([Vehicle, VehicleGroup])
+
+
+@admin.register(Vehicle)
+class MaintainedVehicleAdmin(VehicleAdmin):
+    list_display = (*VehicleAdmin.list_display[:1], "open_alerts", *VehicleAdmin.list_display[1:])
+    actions = (*VehicleAdmin.actions, "evaluate_rules", "mark_serviced")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        needs_somebody = ~Q(alerts__status__in=[Alert.Status.PENDING, Alert.Status.RESOLVED])
+        count = Count("alerts", filter=needs_somebody & Q(alerts__isnull=False))
+        return super().get_queryset(request).annotate(alerts_open=count)
+
+    @admin.display(description=gettext_lazy("alerts"), ordering="alerts_open")
+    def open_alerts(self, vehicle: Any) -> str:
+        if not vehicle.alerts_open:
+            return words.NOTHING
+        return words.badge("overdue", vehicle.alerts_open)
+
+    def get_panels(self, request: HttpRequest, obj: Vehicle) -> list[Panel]:
+        known, *rest = super().get_panels(request, obj)
+        unit = words.unit_of(obj)
+        return [_alerts(obj), known, _rules(obj), _services(obj, unit), *rest]
+
+    def save_model(self, request: HttpRequest, obj: Vehicle, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "group" in form.changed_data:  # other rules may be in force now
+            wanted.write_for(obj, list(obj.signals.all()))
+            Vehicle.objects.filter(pk=obj.pk).update(evaluation_due_at=clock.now())
+
+    @admin.action(description=gettext_lazy("Evaluate rules"), permissions=["change"])
+    def evaluate_rules(self, request: HttpRequest, queryset: QuerySet[Vehicle]) -> None:
+        ids = list(queryset.values_list("pk", flat=True))
+        changed, failed = evaluation.evaluate_all(now=clock.now(), vehicle_ids=ids)
+        text = ngettext(
+            "%(count)d vehicle evaluated, something changed for %(changed)d.",
+            "%(count)d vehicles evaluated, something changed for %(changed)d.",
+            len(ids),
+        )
+        counts = {"count": len(ids), "changed": changed}
+        self.message_user(request, text % counts, messages.SUCCESS)
+        if failed:
+            text = _("The rules failed for %(count)d; their pages say why.") % {"count": failed}
+            self.message_user(request, text, messages.ERROR)
+
+    @admin.action(description=gettext_lazy("Mark serviced"), permissions=["change"])
+    def mark_serviced(
+        self, request: HttpRequest, queryset: QuerySet[Vehicle]
+    ) -> TemplateResponse | None:
+        today = timezone.localdate(clock.now())
+        initial: dict[str, Any] = {"done_on": today}
+        if len(chosen := list(queryset[:2])) == 1:
+            initial["odometer_km"] = getattr(chosen[0], "odometer_km", None)
+        form = confirm.bind(ServicedForm, request, initial=initial)
+        if not form.is_valid():
+            return confirm.page(
+                self,
+                request,
+                queryset,
+                action="mark_serviced",
+                title=_("Mark serviced"),
+                text=_("The interval of the chosen service starts again for these vehicles."),
+                button=_("Record the service"),
+                form=form,
+            )
+        typed = form.cleaned_data
+        # The service fills in the present odometer when neither it nor a day is named.
+        present = typed["odometer_km"] is None and typed["done_on"] == today
+        vehicles = list(queryset)
+        for vehicle in vehicles:
+            services.record(
+                vehicle,
+                topic=typed["topic"],
+                odometer_km=typed["odometer_km"],
+                done_on=None if present else typed["done_on"],
+                now=clock.now(),
+                user=acting_user(request),
+            )
+        text = ngettext(
+            "%(count)d service recorded.", "%(count)d services recorded.", len(vehicles)
+        )
+        self.message_user(request, text % {"count": len(vehicles)}, messages.SUCCESS)
+        return None
+
+
+@admin.register(VehicleGroup)
+class ScopedVehicleGroupAdmin(VehicleGroupAdmin):
+    """Deleting a group takes its rules along, so the others may be in force now."""
+
+    def delete_model(self, request: HttpRequest, obj: VehicleGroup) -> None:
+        super().delete_model(request, obj)
+        wanted.rules_changed(now=clock.now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[VehicleGroup]) -> None:
+        super().delete_queryset(request, queryset)
+        wanted.rules_changed(now=clock.now())
+
+
+def _alerts(vehicle: Vehicle) -> Panel:
+    rows = vehicle.alerts.select_related("fleetio_issue").order_by(
+        F("resolved_at").desc(nulls_first=True), "-pk"
+    )
+    return Panel(
+        title=_("Alerts"),
+        headers=(_("What"), _("Stage"), _("Status"), _("Opened"), _("Fleetio issue")),
+        rows=[
+            (
+                words.link(row, row.summary),
+                stage_badge(row),
+                status_badge(row),
+                words.ago(row.opened_at),
+                issue_link(row),
+            )
+            for row in rows[:20]
+        ],
+        empty=_("None so far."),
+        more=words.list_url(Alert, f"status=all&vehicle__id__exact={vehicle.pk}"),
+    )
+
+
+def _rules(vehicle: Vehicle) -> Panel:
+    found = coverage.of(vehicle, now=clock.now())
+    return Panel(
+        title=_("Rules"),
+        headers=(_("Rule"), _("Kind"), _("Topic"), _("Applies"), _("Why not")),
+        rows=[
+            (
+                words.link(each.rule),
+                each.rule.get_kind_display(),
+                wording.topic_name(each.rule.topic),
+                words.badge("good", _("yes")) if each.applies else words.badge("soon", _("no")),
+                each.reason or words.NOTHING,
+            )
+            for each in found
+        ],
+        empty=_("No enabled rule is for this vehicle."),
+    )
+
+
+def _services(vehicle: Vehicle, unit: str) -> Panel:
+    rows = vehicle.services.select_related("created_by")[:20]
+    return Panel(
+        title=_("Services"),
+        headers=(_("Service"), _("Done on"), _("Odometer"), _("Source"), _("Note")),
+        rows=[
+            (
+                words.link(row, wording.topic_name(row.topic)),
+                row.done_on,
+                words.distance(row.odometer_km, unit),
+                row.get_source_display(),
+                row.note or words.NOTHING,
+            )
+            for row in rows
+        ],
+        empty=_("None recorded: intervals start with the first one."),
+        more=words.list_url(ServiceRecord, f"vehicle__id__exact={vehicle.pk}"),
+    )
