@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from django.utils.functional import Promise
+
 if TYPE_CHECKING:
     from integrations.models import OutboxEntry
 
@@ -41,14 +43,14 @@ class Handler(Protocol):
 class Kind:
     lane: str
     handler: Handler
-    label: str
+    label: str | Promise
 
 
 _kinds: dict[str, Kind] = {}
 _wanted: list[Callable[[], Mapping[str, int]]] = []
 
 
-def register_kind(name: str, *, lane: str, handler: Handler, label: str) -> None:
+def register_kind(name: str, *, lane: str, handler: Handler, label: str | Promise) -> None:
     """Say how outbox entries of this kind are sent."""
     _kinds[name] = Kind(lane=lane, handler=handler, label=label)
 

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations import conf, registry
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
@@ -19,11 +21,11 @@ def register() -> None:
         connect_links.KIND,
         lane=registry.MAIL,
         handler=connect_links.deliver,
-        label="Portal link to the driver",
+        label=_("Portal link to the driver"),
     )
     registry.register_kind(
         fleetio_vehicles.KIND,
         lane=registry.FLEETIO,
         handler=_odometer,
-        label="Odometer to Fleetio",
+        label=_("Odometer to Fleetio"),
     )

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from django.utils.translation import gettext_lazy as _
+
 from integrations import conf, registry
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
@@ -14,15 +16,15 @@ def _issue(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postpo
 
 def register() -> None:
     registry.register_kind(
-        announcements.ISSUE, lane=registry.FLEETIO, handler=_issue, label="Issue in Fleetio"
+        announcements.ISSUE, lane=registry.FLEETIO, handler=_issue, label=_("Issue in Fleetio")
     )
     registry.register_kind(
-        announcements.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label="Alert mail"
+        announcements.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")
     )
     registry.register_kind(
         announcements.RESOLVED_MAIL,
         lane=registry.MAIL,
         handler=emails.deliver_resolved,
-        label="Resolved mail",
+        label=_("Resolved mail"),
     )
     registry.register_wanted_signals(wanted.for_any_car)

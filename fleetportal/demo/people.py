@@ -7,6 +7,7 @@ import requests
 from django.contrib.auth import get_user_model
 
 from fleetportal import clock
+from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import PortalSettings, Vehicle, VehicleGroup
 from integrations.sandbox import Sandbox
 from integrations.services import connect_links
@@ -74,18 +75,20 @@ def _connect(sandbox: Sandbox, driver: str, link: str) -> None:
 
 def record_services(now: datetime) -> None:
     """The fleet's memory of earlier services: some cars are due, some are not yet."""
-    driven = {0: 4_850, 1: 5_150, 2: 900, 3: 5_700, 4: 2_300}
-    rows = Vehicle.objects.filter(signals__code="odometer-traveleddistance").order_by("pk")
-    for number, vehicle in enumerate(rows.distinct()):
-        odometer = vehicle.signals.get(code="odometer-traveleddistance").value
-        miles = driven[number % len(driven)]
-        if not odometer or odometer <= miles * KM_PER_MILE:
+    driven = (6_900, 4_850, 900, 7_700, 5_150, 2_300)
+    cars = Vehicle.objects.filter(signals__code=ODOMETER, signals__value__isnull=False)
+    for number, vehicle in enumerate(cars.order_by("pk")):
+        odometer = vehicle.signals.get(code=ODOMETER).value or 0
+        since = driven[number % len(driven)] * KM_PER_MILE
+        if odometer <= since:
             continue
+        # Worn oil is left to the oil's own rule.
+        worn = vehicle.signals.filter(code=OIL_LIFE, value__lt=40).exists()
         services.record(
             vehicle,
-            topic="engine-oil" if number % 2 else "tire-rotation",
-            odometer_km=odometer - miles * KM_PER_MILE,
-            done_on=(now - timedelta(days=miles // 40)).date(),
+            topic="tire-rotation" if worn or number % 3 == 0 else "engine-oil",
+            odometer_km=odometer - since,
+            done_on=(now - timedelta(days=since / 60)).date(),
             note="Entered from the workshop's invoice",
             now=now,
         )

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 vin_validator = RegexValidator(
@@ -33,6 +34,13 @@ class Driver(models.Model):
         ordering = ["name", "pk"]
         verbose_name = _("driver")
         verbose_name_plural = _("drivers")
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                name="integrations_driver_email_once",
+                violation_error_message=_("There is a driver with this address already."),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name or self.email

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -34,7 +34,11 @@ class PortalSettings(models.Model):
     distance_unit = models.CharField(
         _("distances in"), max_length=2, choices=Distance.choices, default=Distance.MILES
     )
-    link_days = models.PositiveSmallIntegerField(_("portal links last (days)"), default=7)
+    link_days = models.PositiveSmallIntegerField(
+        _("portal links last (days)"),
+        default=7,
+        validators=[MinValueValidator(1), MaxValueValidator(365)],
+    )
     extra_permissions = models.JSONField(
         _("more permissions to ask for"),
         default=list,

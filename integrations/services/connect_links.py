@@ -97,7 +97,9 @@ def claim(link: ConnectLink, *, now: datetime) -> bool:
             used_at__isnull=True,
             withdrawn_at__isnull=True,
             expires_at__gt=now,
-            driver__is_active=True,
+            # Not `driver__is_active`: a join would let PostgreSQL check `used_at` on a row as it
+            # was before somebody else's update.
+            driver__in=Driver.objects.filter(is_active=True),
         ).update(used_at=now)
         == 1
     )
@@ -137,7 +139,9 @@ def send(link: ConnectLink, *, now: datetime, user: User | None = None) -> "Outb
 
 def deliver(entry: "OutboxEntry", *, unclear: bool, now: datetime) -> Sent:
     """Handler of the mail that carries a link. The link is signed now, and kept nowhere."""
-    link = ConnectLink.objects.select_related("driver").get(pk=entry.payload["link"])
+    link = ConnectLink.objects.select_related("driver").filter(pk=entry.payload["link"]).first()
+    if link is None:
+        return Sent("not sent: the link was deleted")
     if link.state(now) is not ConnectLink.State.VALID:
         return Sent(f"not sent: the link is {link.state(now).label.lower()}")
     portal = PortalSettings.load()

@@ -39,8 +39,8 @@ def take(limit: Limit, *, now: datetime, force: bool = False) -> None:
     """
     if _take(limit, now, force=force):
         return
-    gate, created = ProviderGate.objects.get_or_create(name=limit.name)
-    if created and _take(limit, now, force=force):
+    gate, _created = ProviderGate.objects.get_or_create(name=limit.name)
+    if _take(limit, now, force=force):  # there was no row yet
         return
     gate.refresh_from_db()
     if gate.paused_until and gate.paused_until > now:

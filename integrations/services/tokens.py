@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from django.db.models import Q, QuerySet
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
 
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.smartcar_v2 import TokenPair
@@ -49,7 +50,8 @@ def store(connection: Connection, pair: TokenPair, *, now: datetime) -> OAuthTok
         connection=connection, defaults={**fields, "version": 1}
     )
     if not created:
-        OAuthToken.objects.filter(pk=token.pk).update(**fields, version=token.version + 1)
+        # Counted in SQL: an exchange that ends just now must not share its version with this pair.
+        OAuthToken.objects.filter(pk=token.pk).update(**fields, version=F("version") + 1)
         token.refresh_from_db()
     return token
 
@@ -62,13 +64,17 @@ def get_access_token(
     `refused`: the provider did not accept the current access token, so exchange in any case.
     Raises ClientError when no working token can be had now.
     """
-    if not refused and token.access_expires_at - now > EARLY:
-        return str(token.access_token)
-    return str(refresh(token, client=client, now=now).access_token)
+    if refused or token.access_expires_at - now <= EARLY:
+        token = refresh(token, client=client, now=now)
+    if not token.access_token:
+        raise _erased()
+    return str(token.access_token)
 
 
 def refresh(token: OAuthToken, *, client: TokenClient, now: datetime) -> OAuthToken:
     """Exchange the pair once, whoever else is trying; returns the row with the new pair."""
+    if not token.refresh_token:
+        raise _erased()
     if not _claim(token, now):
         return _wait_for_other(token)
     try:
@@ -82,6 +88,14 @@ def refresh(token: OAuthToken, *, client: TokenClient, now: datetime) -> OAuthTo
     if not stored:
         logger.warning("token %s: a newer pair was there already", token.pk)
     return token
+
+
+def _erased() -> ClientError:
+    return ClientError(
+        "Smartcar token: erased, the consent has ended",
+        outcome=Outcome.RECONNECT,
+        type="TOKEN_ERASED",
+    )
 
 
 def _claim(token: OAuthToken, now: datetime) -> bool:
@@ -128,26 +142,27 @@ def _columns(pair: TokenPair, now: datetime) -> dict[str, object]:
 
 def _failed(token: OAuthToken, exc: ClientError, now: datetime) -> OAuthToken:
     """Write down why, and raise; unless the refusal only means that somebody was faster."""
-    version = token.version
-    token.refresh_from_db()
-    if token.version != version:
-        return token
     wait = (
         timedelta(seconds=RETRY_SECONDS[token.failures])
         if token.failures < len(RETRY_SECONDS)
         else LATER
     )
-    OAuthToken.objects.filter(pk=token.pk, version=version).update(
-        lease_until=None,
-        next_attempt_at=now + wait,
-        failures=token.failures + 1,
-        last_error=str(exc)[:255],
-    )
-    if exc.outcome is Outcome.RECONNECT and token.connection:
-        connection_status.needs_reconnect(
-            token.connection, reason="Smartcar no longer accepts our token", now=now
+    with transaction.atomic():  # a new consent comes before this or after it
+        # The update itself looks whether the pair is still the one that failed.
+        unchanged = OAuthToken.objects.filter(pk=token.pk, version=token.version).update(
+            lease_until=None,
+            next_attempt_at=now + wait,
+            failures=F("failures") + 1,
+            last_error=str(exc)[:255],
         )
-    elif exc.outcome is Outcome.STOP:
+        if unchanged and exc.outcome is Outcome.RECONNECT and token.connection:
+            connection_status.needs_reconnect(
+                token.connection, reason="Smartcar no longer accepts our token", now=now
+            )
+    if not unchanged:
+        token.refresh_from_db()
+        return token
+    if exc.outcome is Outcome.STOP:
         gates.pause(gates.SMARTCAR, until=now + timedelta(hours=1), reason=str(exc), now=now)
     logger.warning("token %s: %s", token.pk, exc)
     raise exc

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from integrations.models import Connection, Vehicle, VehicleAccess
@@ -21,6 +21,8 @@ def attach(connection: Connection, smartcar_ids: Iterable[str], *, now: datetime
     A car that the driver no longer shares stays, with its history, but is not read this way.
     """
     wanted = list(dict.fromkeys(smartcar_ids))
+    # The callback and the job that catches up may list the same consent at the same time.
+    Connection.objects.select_for_update().get(pk=connection.pk)
     known = {
         access.smartcar_id: access
         for access in VehicleAccess.objects.select_related("vehicle").filter(smartcar_id__in=wanted)
@@ -112,7 +114,12 @@ def identify(
     year = attributes.get("year")
     vehicle.year = year if isinstance(year, int) and 1900 < year < 2200 else vehicle.year
     vehicle.identified_at = now
-    vehicle.save(update_fields=["vin", "make", "model", "year", "identified_at"])
+    try:
+        with transaction.atomic():
+            vehicle.save(update_fields=["vin", "make", "model", "year", "identified_at"])
+    except IntegrityError:
+        # Another worker gave this VIN to its own row a moment ago: both are one car.
+        return _merge(vehicle, into=Vehicle.objects.get(vin=vin), now=now)
     return vehicle
 
 

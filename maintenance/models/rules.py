@@ -15,6 +15,7 @@ from integrations.models import Vehicle, VehicleGroup
 from maintenance.engine import rules as engine
 from maintenance.engine.scopes import Scope
 
+MAX_DAYS = 36_500
 PERCENT = [MinValueValidator(0), MaxValueValidator(100)]
 
 
@@ -99,7 +100,9 @@ class Rule(models.Model):
     distance_km = models.FloatField(
         _("every (km)"), null=True, blank=True, validators=[MinValueValidator(1)]
     )
-    days = models.PositiveIntegerField(_("every (days)"), null=True, blank=True)
+    days = models.PositiveIntegerField(
+        _("every (days)"), null=True, blank=True, validators=[MaxValueValidator(MAX_DAYS)]
+    )
 
     patterns = models.TextField(
         _("which ones"),

@@ -1,11 +1,15 @@
 """Services that were done: they restart intervals."""
 
+from datetime import date
+
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import Vehicle
+
+EARLIEST = date(1950, 1, 1)  # an older one is a slip of the keyboard
 
 
 class ServiceRecord(models.Model):
@@ -25,7 +29,7 @@ class ServiceRecord(models.Model):
     odometer_km = models.FloatField(
         _("odometer (km)"), null=True, blank=True, validators=[MinValueValidator(0)]
     )
-    done_on = models.DateField(_("done on"))
+    done_on = models.DateField(_("done on"), validators=[MinValueValidator(EARLIEST)])
     source = models.CharField(
         _("source"), max_length=12, choices=Source.choices, default=Source.ADMIN
     )

@@ -9,9 +9,15 @@ from django.utils.translation import gettext as _
 
 from integrations.models import Signal, Vehicle
 from maintenance.engine.conditions import judge
-from maintenance.engine.facts import Facts
+from maintenance.engine.facts import Facts, system_name
 from maintenance.engine.findings import Reason
-from maintenance.engine.rules import RuleSpec, ServiceInterval, Verdict, signals_needed
+from maintenance.engine.rules import (
+    RuleSpec,
+    ServiceInterval,
+    SystemStatus,
+    Verdict,
+    signals_needed,
+)
 from maintenance.engine.scopes import in_force, matches
 from maintenance.models import Rule
 from maintenance.services.evaluation import gather_facts, vehicle_facts
@@ -66,7 +72,10 @@ def _obstacle(
 
 def _needed(spec: RuleSpec, signals: Sequence[Signal]) -> list[Signal]:
     patterns = signals_needed(spec)
-    return [row for row in signals if any(fnmatchcase(row.code, each) for each in patterns)]
+    found = [row for row in signals if any(fnmatchcase(row.code, each) for each in patterns)]
+    if isinstance(spec.condition, SystemStatus):  # its * would take the trouble codes in
+        return [row for row in found if system_name(row.code)]
+    return found
 
 
 def _refused(spec: RuleSpec, signals: Sequence[Signal]) -> str:

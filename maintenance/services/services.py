@@ -44,9 +44,15 @@ def record(
     return entry
 
 
-def recorded(entry: ServiceRecord, *, now: datetime, user: User | None = None) -> None:
+def recorded(
+    entry: ServiceRecord,
+    *,
+    now: datetime,
+    user: User | None = None,
+    what: str = "Service recorded",
+) -> None:
     """What follows from a service record that was written or changed: look at the rules again."""
-    activity.record(f"Service recorded: {entry}", now=now, about=entry.vehicle, user=user)
+    activity.record(f"{what}: {entry}", now=now, about=entry.vehicle, user=user)
     evaluation.evaluate_vehicle(entry.vehicle_id, now=now)
 
 

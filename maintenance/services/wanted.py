@@ -13,12 +13,7 @@ from maintenance.engine.scopes import in_force
 from maintenance.models import Rule
 from maintenance.services.evaluation import vehicle_facts
 
-KNOWN = (
-    codes.ODOMETER,
-    codes.OIL_LIFE,
-    codes.TROUBLE_CODES,
-    *codes.SYSTEM_STATUS,
-)
+READABLE = (codes.ODOMETER, codes.OIL_LIFE, codes.TROUBLE_CODES)
 # When the month's calls run out, the dangerous is asked for longest.
 URGENCY = {codes.TROUBLE_CODES: 40, codes.OIL_LIFE: 30, codes.ODOMETER: 20}
 LEAST_URGENT = 10
@@ -33,7 +28,9 @@ def _codes(specs: Iterable[RuleSpec]) -> dict[str, int]:
     patterns = {pattern for spec in specs for pattern in signals_needed(spec)}
     if PortalSettings.load().send_odometers:
         patterns.add(codes.ODOMETER)
-    found = {code for code in KNOWN if any(fnmatchcase(code, pattern) for pattern in patterns)}
+    found = {code for code in READABLE if code in patterns}
+    # Only systems are asked for by pattern: diagnostics-* does not mean the list of codes.
+    found |= {code for code in codes.SYSTEM_STATUS if any(fnmatchcase(code, p) for p in patterns)}
     return {code: URGENCY.get(code, LEAST_URGENT) for code in sorted(found)}
 
 
@@ -75,6 +72,8 @@ def _write(vehicle: Vehicle, signals: Sequence[Signal], wanted: dict[str, int]) 
 @transaction.atomic
 def rules_changed(*, now: datetime) -> None:
     """A rule or a scope changed: ask for other signals, and look at every car again soon."""
-    # Cars before their signals, as ingest locks them: the other way round both would wait forever.
-    Vehicle.objects.update(evaluation_due_at=now)
+    # Cars before their signals, as ingest locks them, and always in the same order: whoever takes
+    # them the other way round would wait for us while we wait for them.
+    ids = list(Vehicle.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+    Vehicle.objects.filter(pk__in=ids).update(evaluation_due_at=now)
     write_for_all()

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from fleetportal import clock
 from integrations.management.base import PortalCommand
@@ -26,9 +27,10 @@ class Command(PortalCommand):
     ) -> None:
         now = clock.now()
         try:
-            driver = connect_links.invite(email=email, name=name, now=now)
-            found = VehicleGroup.objects.get_or_create(name=group.strip())[0] if group else None
-            link = connect_links.create(driver, vin=vin, group=found, now=now)
+            with transaction.atomic():  # a wrong VIN leaves no driver behind
+                driver = connect_links.invite(email=email, name=name, now=now)
+                found = VehicleGroup.objects.get_or_create(name=group.strip())[0] if group else None
+                link = connect_links.create(driver, vin=vin, group=found, now=now)
         except ValidationError as exc:
             raise self.usage_error("; ".join(exc.messages)) from exc
         if send:
