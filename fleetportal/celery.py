@@ -6,9 +6,11 @@ does not end in a flood.
 """
 
 import os
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetportal.settings")
 
@@ -33,3 +35,10 @@ app.conf.beat_schedule = {
     "evaluate-due-vehicles": _every(60, "maintenance.tasks.evaluate_due_vehicles"),
     "evaluate-all-vehicles": _every(3600, "maintenance.tasks.evaluate_all_vehicles"),
 }
+
+
+@beat_init.connect
+def _begin_at_once(sender: Any, **_: Any) -> None:
+    """After a stop everything may be due: wake it now, not when its first interval is over."""
+    for entry in sender.scheduler.schedule.values():
+        entry.last_run_at -= timedelta(days=1)

@@ -64,6 +64,11 @@ class PortalAdminSite(AdminSite):
     site_title = _("Fleet Portal")
     index_title = _("Overview")
     site_url = None
+    # What kind of portal this is, when it is not the real one; shown before and after the login.
+    notice: tuple[str, ...] = ()
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return super().each_context(request) | {"notice": self.notice}
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

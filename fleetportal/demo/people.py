@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import requests
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 
 from fleetportal import clock
 from integrations.clients.readings import ODOMETER, OIL_LIFE
@@ -12,9 +13,11 @@ from integrations.models import PortalSettings, Vehicle, VehicleGroup
 from integrations.sandbox import Sandbox
 from integrations.services import connect_links
 from integrations.services.measures import KM_PER_MILE
-from maintenance.services import services
+from maintenance.models import Alert, Rule
+from maintenance.services import alerts, services
 
 USER, PASSWORD = "admin", "demo"
+MECHANIC = "mona"
 CSRF_FIELD = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
 GROUPS = ("North depot", "South depot")
 
@@ -31,12 +34,17 @@ def set_up() -> None:
     PortalSettings(fleet_name="Blue Heron Deliveries", contact_email="fleet@example.com").save()
     for name in GROUPS:
         VehicleGroup.objects.create(name=name)
+    workshop = Group.objects.create(name="Workshop")
+    mechanic = get_user_model().objects.create_user(
+        MECHANIC, email="mona.reyes@example.com", first_name="Mona", is_staff=True
+    )
+    mechanic.groups.add(workshop)
+    for rule in Rule.objects.filter(kind=Rule.Kind.TROUBLE_CODE):
+        rule.staff_groups.add(workshop)
 
 
 def connect_drivers(sandbox: Sandbox, portal_url: str) -> int:
-    """Every simulated driver gets a link and connects through the real pages. One is left out:
-    an open invitation belongs in the picture too.
-    """
+    """Every simulated driver gets a link and connects through the real pages; returns how many."""
     groups = list(VehicleGroup.objects.order_by("pk"))
     drivers = sandbox.fleet.drivers
     for number, someone in enumerate(drivers):
@@ -45,11 +53,17 @@ def connect_drivers(sandbox: Sandbox, portal_url: str) -> int:
         link = connect_links.create(driver, group=group, now=clock.now())
         connect_links.send(link, now=clock.now())
         _connect(sandbox, someone.email, portal_url + connect_links.path(link))
-    waiting = connect_links.invite(
-        email="sam.newcomer@example.com", name="Sam Newcomer", now=clock.now()
-    )
-    connect_links.send(connect_links.create(waiting, now=clock.now()), now=clock.now())
     return len(drivers)
+
+
+def leave_something_to_do(now: datetime) -> None:
+    """Somebody takes care of one alert, and one invitation is still open."""
+    mechanic = get_user_model().objects.get(username=MECHANIC)
+    alert = Alert.objects.announced().filter(kind=Rule.Kind.TROUBLE_CODE).first()
+    if alert is not None:
+        alerts.acknowledge(alert, user=mechanic, note="Booked for Thursday", now=now)
+    waiting = connect_links.invite(email="sam.newcomer@example.com", name="Sam Newcomer", now=now)
+    connect_links.send(connect_links.create(waiting, now=now), now=now)
 
 
 def _connect(sandbox: Sandbox, driver: str, link: str) -> None:

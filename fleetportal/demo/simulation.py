@@ -49,6 +49,9 @@ class Simulation:
             )
         tasks.evaluate_due_vehicles()
         tasks.sync_fleetio()
+        self.deliver()
+
+    def deliver(self) -> None:
         outbox.deliver_due(clock=clock.now, lanes=[registry.MAIL, registry.FLEETIO])
 
 

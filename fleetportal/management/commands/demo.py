@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib import admin
 from django.core.management import call_command
 
 from fleetportal import clock
@@ -66,6 +67,8 @@ class Command(PortalCommand):
         self.stdout.write("Eight days of driving, reading, deciding and telling ...")
         with self.progress("Eight days") as progress:
             simulation.play(progress, lambda: people.record_services(clock.now()))
+        people.leave_something_to_do(clock.now())
+        simulation.deliver()
         self.stdout.flush()
         report.show()
         sys.stdout.flush()
@@ -78,6 +81,12 @@ class Command(PortalCommand):
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask_to_stop)
+        admin.site.notice = (  # type: ignore[attr-defined]
+            f"This is a demo with simulated cars. Log in as {people.USER} with the password"
+            f" {people.PASSWORD}.",
+            "Begin with the alerts, then open a vehicle: what is known of it, which rules apply,"
+            " what was sent. To be a driver, open the portal link of Sam Newcomer and connect.",
+        )
         workers, live = Workers(), Live(simulation.sandbox)
         workers.start()
         live.start()
