@@ -5,11 +5,14 @@ import signal
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.cache import caches
 from playwright.sync_api import Browser, Page, sync_playwright
+from pytest_django.plugin import blocking_manager_key
 
 from fleetportal import clock
 from tests import servers
@@ -23,6 +26,10 @@ MARKER_OF_FIXTURE = {
     "browser": "browser",
     "page": "browser",
 }
+MIGRATED_DATA = (
+    "integrations.migrations.0002_makes",
+    "maintenance.migrations.0002_default_rules",
+)
 PROGRAM_OF_MARKER = {"postgres": "postgres", "redis": "redis", "browser": "chromium"}
 
 
@@ -192,3 +199,19 @@ def page(browser: Browser) -> Iterator[Page]:
     context.set_default_timeout(10_000)
     yield context.new_page()
     context.close()
+
+
+# --- What migrations wrote ---------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """A test with real transactions ends in an empty database: write again what migrations did."""
+    yield
+    if not {"transactional_db", "live_server"} & set(getattr(item, "fixturenames", ())) and not any(
+        marker.kwargs.get("transaction") for marker in item.iter_markers("django_db")
+    ):
+        return
+    with item.config.stash[blocking_manager_key].unblock():
+        for name in MIGRATED_DATA:
+            import_module(name).add(apps, None)

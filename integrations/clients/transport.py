@@ -67,9 +67,7 @@ def request(
     never followed: it could carry a token to another host.
     """
     where = f"{provider}: {label}"
-    if repeatable is None:
-        repeatable = method.upper() in IDEMPOTENT
-    failure: ClientError
+    repeatable = method.upper() in IDEMPOTENT if repeatable is None else repeatable
     try:
         response = _session().request(
             method,
@@ -79,9 +77,7 @@ def request(
             json=json,
             data=data,
             auth=auth,
-            timeout=urllib3.Timeout(  # type: ignore[arg-type]  # requests takes it as it is
-                connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout, total=read_timeout
-            ),
+            timeout=_timeout(read_timeout),  # type: ignore[arg-type]  # requests takes it as it is
             allow_redirects=False,
             proxies=_proxies(url),
         )
@@ -91,10 +87,16 @@ def request(
         if response.ok and response.status_code < 300:
             return response
         failure = (classify or status_error)(response, where)
-        refused = 400 <= response.status_code < 500
+        # 408 says that time ran out, not that nothing was done.
+        refused = 400 <= response.status_code < 500 and response.status_code != 408
         failure.may_have_happened = not repeatable and not refused
     # Raised out here so that the library's error, which quotes the URL, is not its context.
     raise failure
+
+
+def _timeout(read_timeout: float) -> urllib3.Timeout:
+    connect = min(CONNECT_TIMEOUT, read_timeout)
+    return urllib3.Timeout(connect=connect, read=read_timeout, total=read_timeout)
 
 
 def read_json(response: requests.Response, where: str, *, may_have_happened: bool = False) -> Any:

@@ -179,16 +179,18 @@ def hand_over(
 def orphans(
     unresolved: Iterable[Alert], rules: Sequence[tuple[Rule, RuleSpec]]
 ) -> list[tuple[Alert, Rule | None]]:
-    """The alerts whose rule is not in force, each with the rule of its topic that is, if any."""
+    """The alerts whose rule is not in force, each with the rule that took its place, if any.
+
+    Rules of another kind do not inherit, also not of the same topic: they know nothing of what
+    the alert is about, so it might never end.
+    """
     in_force = {rule.pk for rule, _spec in rules}
-    found: list[tuple[Alert, Rule | None]] = []
-    for alert in unresolved:
-        if alert.rule_id in in_force:
-            continue
-        heirs = [rule for rule, _spec in rules if rule.topic == alert.topic]
-        heirs.sort(key=lambda rule: (rule.kind != alert.kind, rule.pk))
-        found.append((alert, heirs[0] if heirs else None))
-    return found
+    heirs = {(rule.kind, rule.topic): rule for rule, _spec in rules}
+    return [
+        (alert, heirs.get((alert.kind, alert.topic)))
+        for alert in unresolved
+        if alert.rule_id not in in_force
+    ]
 
 
 def locked(alert: Alert) -> Alert:

@@ -118,7 +118,7 @@ def test_a_repeatable_post_is_never_left_open() -> None:
         (503, Outcome.RETRY, True),
         (302, Outcome.RETRY, True),
         (404, Outcome.REJECTED, False),
-        (408, Outcome.RETRY, False),
+        (408, Outcome.RETRY, True),
     ],
 )
 @responses.activate
