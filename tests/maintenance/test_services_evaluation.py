@@ -12,6 +12,7 @@ from django.db import connection
 from integrations.clients.readings import OIL_LIFE, SYSTEM_PREFIX, SignalReading
 from integrations.models import Activity, OutboxEntry, Reading, Signal, Vehicle
 from integrations.services.ingest import ingest
+from maintenance.engine.conditions import judge
 from maintenance.models import Alert, Rule
 from maintenance.services import evaluation, services, wanted
 from tests.factories import NOW, make_group, make_rule, make_service, make_vehicle
@@ -121,7 +122,7 @@ def test_an_alert_gets_worse_and_never_better_before_it_clears(car: Vehicle) -> 
 
 def test_evidence_keeps_the_readings_and_the_rule_as_it_was(car: Vehicle) -> None:
     alert = open_alert(car, oil=14)
-    Rule.objects.filter(pk=alert.rule_id).update(due_below=10, soon_below=12, name="Other name")
+    Rule.objects.filter(kind=alert.kind).update(due_below=10, soon_below=12, name="Other name")
     say(car, NOW + HOUR, oil=14)
 
     alert.refresh_from_db()
@@ -188,6 +189,20 @@ def test_stale_readings_change_nothing(car: Vehicle, was: str) -> None:
     evaluation.evaluate_vehicle(car.pk, now=later)
 
     assert alerts_of(car) == [("engine-oil", was, "due")]
+
+
+@pytest.mark.parametrize(("age", "counts"), [(72 * HOUR, True), (72.1 * HOUR, False)])
+def test_what_arrives_after_three_days_neither_opens_nor_closes(
+    car: Vehicle, age: timedelta, *, counts: bool
+) -> None:
+    Rule.objects.filter(kind=Rule.Kind.TROUBLE_CODE).update(critical="*")
+    say(car, NOW, codes=["P0301"], now=NOW + age)
+    assert alerts_of(car) == ([("P0301", "open", "due")] if counts else [])
+
+    other = make_vehicle()
+    open_alert(other)
+    say(other, NOW + HOUR, oil=95, now=NOW + HOUR + age)
+    assert alerts_of(other) == [("engine-oil", "resolved" if counts else "open", "due")]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +342,6 @@ def test_one_cars_trouble_does_not_stop_the_others(
     car: Vehicle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = make_vehicle()
-    judge = evaluation.judge
 
     def fail_for_the_first(spec: Any, facts: Any, episodes: Any, now: datetime) -> Any:
         if OIL_LIFE in facts.signals:
@@ -477,6 +491,16 @@ def test_an_interval_in_days_fires_by_the_calendar_alone(car: Vehicle) -> None:
 # --- dry run ------------------------------------------------------------------------------------
 
 
+def everything() -> str:
+    rows = [
+        Alert.objects.order_by("pk").values_list("pk", "status", "rule", "firing_count"),
+        OutboxEntry.objects.order_by("pk").values_list("pk", "state"),
+        Activity.objects.order_by("pk").values_list("pk", "what"),
+        Vehicle.objects.order_by("pk").values_list("pk", "evaluation_due_at", "evaluation_error"),
+    ]
+    return repr([list(each) for each in rows])
+
+
 def test_a_dry_run_tells_what_would_happen_and_writes_nothing(car: Vehicle) -> None:
     other = make_vehicle()
     open_alert(car)
@@ -489,13 +513,11 @@ def test_a_dry_run_tells_what_would_happen_and_writes_nothing(car: Vehicle) -> N
     Signal.objects.create(
         vehicle=other, code="odometer-traveleddistance", value=11_500, recorded_at=NOW
     )
-    models = (Alert, OutboxEntry, Activity, Vehicle)
-    before = [list(model.objects.order_by("pk").values()) for model in models]  # type: ignore[attr-defined]
+    before = everything()
 
     lines = evaluation.dry_run(other, now=NOW + 2 * HOUR)
 
-    after = [list(model.objects.order_by("pk").values()) for model in models]  # type: ignore[attr-defined]
-    assert after == before
+    assert everything() == before
     assert len(lines) == 2
     assert lines[0] == "end: Trouble code P0301 (powertrain)"
     assert lines[1].startswith("open: Rule")

@@ -1,0 +1,132 @@
+"""Worker and beat as processes over a real Redis and PostgreSQL, and what they survive."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from integrations.sandbox import FOREVER, Sandbox
+from integrations.sandbox.faults import slow
+from tests import servers
+from tests.processes import Running, environment, manage, started, wait_until
+
+# What the driver's pages do, without the pages: they have tests of their own.
+INVITE = """
+from fleetportal import clock
+from integrations import conf
+from integrations.services import connect_links, connections
+driver = connect_links.invite(email="d@example.com", name="D", now=clock.now())
+link = connect_links.create(driver, now=clock.now())
+print(connections.connect_url(link, state="s", client=conf.get_smartcar_client()))
+"""
+FINISH = """
+from fleetportal import clock
+from integrations import conf
+from integrations.models import ConnectLink
+from integrations.services import connections
+connections.finish(ConnectLink.objects.get(), code="{code}", client=conf.get_smartcar_client(),
+                   mode="simulated", now=clock.now())
+"""
+
+
+class Installation:
+    """PostgreSQL, Redis, stand-ins, and processes that come and go."""
+
+    def __init__(self, folder: Path, *, database: str, broker: str, sandbox: Sandbox) -> None:
+        self._folder, self._database, self.sandbox = folder, database, sandbox
+        self._env = environment(
+            folder,
+            **sandbox.environment(),
+            DATABASE_URL=database,
+            CELERY_BROKER_URL=broker,
+            SITE_URL="http://localhost:8000",
+        )
+        self._run("migrate", "--verbosity", "0")
+
+    def _run(self, *args: str) -> str:
+        done = manage(self._env, *args)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def connect_car(self) -> None:
+        """A driver shares the one car there is; it is due at once."""
+        away = self._run("shell", "-v", "0", "-c", INVITE).splitlines()[-1]
+        driver = self.sandbox.fleet.drivers[0].email
+        back = self.sandbox.smartcar.connect.approve(away, driver=driver)
+        code = back.partition("code=")[2].partition("&")[0]
+        self._run("shell", "-v", "0", "-c", FINISH.format(code=code))
+
+    def ask(self, sql: str) -> Any:
+        with psycopg.connect(self._database, autocommit=True) as connection:
+            row = connection.execute(sql.encode()).fetchone()
+            return row and row[0]
+
+    def tell(self, sql: str) -> None:
+        with psycopg.connect(self._database, autocommit=True) as connection:
+            connection.execute(sql.encode())
+
+    def last_beat(self) -> float:
+        """In seconds since 1970; 0 when there was none."""
+        return float(
+            self.ask("SELECT extract(epoch FROM max(at)) FROM integrations_heartbeat") or 0
+        )
+
+    def readings(self) -> int:
+        return int(self.ask("SELECT count(*) FROM integrations_reading"))
+
+    @contextmanager
+    def worker(self) -> Iterator[Running]:
+        command = ("-m", "celery", "-A", "fleetportal", "worker", "-c", "2", "-l", "INFO")
+        with started(self._env, self._folder / "worker.log", *command) as running:
+            yield running
+
+    @contextmanager
+    def beat(self) -> Iterator[Running]:
+        command = ("-m", "celery", "-A", "fleetportal", "beat", "--pidfile=")
+        with started(self._env, self._folder / "beat.log", *command) as running:
+            yield running
+
+
+@pytest.fixture
+def installation(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Installation]:
+    with Sandbox(vehicles=1, drivers=1) as sandbox:
+        yield Installation(tmp_path, database=postgres_url, broker=redis_url, sandbox=sandbox)
+
+
+def test_a_due_car_is_polled_and_what_a_killed_worker_left_is_done_by_a_new_one(
+    installation: Installation,
+) -> None:
+    sandbox = installation.sandbox
+    installation.connect_car()
+    hang = sandbox.smartcar.faults.add(slow(60, pattern="/batch$", times=FOREVER))
+    with installation.worker() as worker:
+        with installation.beat():
+            wait_until(installation.last_beat, why="no heartbeat")
+            wait_until(lambda: sandbox.smartcar.faults.committed(hang), why="not polled")
+        worker.kill()
+    assert installation.readings() == 0
+    sandbox.smartcar.faults.clear()
+
+    # Nobody takes over while the dead worker's lease holds; here its two minutes are over.
+    assert installation.ask("SELECT poll_lease_until > now() FROM integrations_vehicle")
+    installation.tell("UPDATE integrations_vehicle SET poll_lease_until = now()")
+    with installation.worker() as worker, installation.beat():
+        wait_until(installation.readings, why="the work of a killed worker was not done")
+        assert worker.terminate() == 0
+    assert "Traceback" not in worker.output
+
+
+def test_work_goes_on_after_redis_was_away(
+    installation: Installation, redis_server: servers.Server
+) -> None:
+    with installation.worker(), installation.beat():
+        wait_until(installation.last_beat, why="no heartbeat")
+        redis_server.stop()
+        before = installation.last_beat()
+        redis_server.start()
+        wait_until(
+            lambda: installation.last_beat() > before, seconds=45, why="no heartbeat after Redis"
+        )
