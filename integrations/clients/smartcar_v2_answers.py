@@ -38,6 +38,9 @@ class Answer:
     ) -> list[SignalReading | SignalError]:
         """Readings of all that the path gave, or an error for each asked code."""
         fault = self.fault
+        if fault is None and not self._is_dated_well:
+            # A value of no known age must not pass for a new one.
+            fault = _unusable("MALFORMED", self.headers)
         if fault is None:
             try:
                 bodies = path.translate(self.body, self._imperial)
@@ -48,6 +51,12 @@ class Answer:
             else:
                 return [self._reading(code, body) for code, body in bodies.items()]
         return [_signal_error(code, fault, secret) for code in asked]
+
+    @property
+    def _is_dated_well(self) -> bool:
+        """Makers may leave the time out; one that cannot be read is something else."""
+        age = self.headers.get("sc-data-age")
+        return not age or parse_time(age) is not None
 
     @property
     def _imperial(self) -> bool:

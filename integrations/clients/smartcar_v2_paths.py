@@ -204,9 +204,15 @@ def _number(body: Mapping[str, Any], key: str) -> float | None:
     value = body.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise MalformedError
-    return value
+    try:
+        number = float(value)
+    except OverflowError:  # JSON knows integers that no float can hold
+        raise MalformedError from None
+    if not math.isfinite(number):
+        raise MalformedError
+    return number
 
 
 def _percent(body: Mapping[str, Any], key: str) -> float | None:

@@ -414,7 +414,9 @@ def test_what_says_nothing_is_an_error_to_retry(
     assert (error.code, error.type, error.outcome) == (code, type_, Outcome.RETRY)
 
 
-@pytest.mark.parametrize("body", ['{"distance": NaN}', "<html>", ""])
+@pytest.mark.parametrize(
+    "body", ['{"distance": NaN}', '{"distance": 1%s}' % ("0" * 400), "<html>", ""]
+)
 @responses.activate
 def test_an_unreadable_single_answer_is_an_error_of_its_signal(body: str) -> None:
     responses.get(f"{CAR}/odometer", body=body)
@@ -516,6 +518,12 @@ def test_several_paths_are_one_batch_and_each_is_judged_alone() -> None:
         {"path": "/engine/oil", "code": "x", "body": {"lifeRemaining": 0.5}},
         {"path": "/engine/oil", "code": 501},
         {"path": "/engine/oil", "code": 200, "body": "text", "headers": []},
+        {
+            "path": "/engine/oil",
+            "code": 200,
+            "body": {"lifeRemaining": 0.5},
+            "headers": {"sc-data-age": "yesterday"},
+        },
     ],
 )
 @responses.activate
