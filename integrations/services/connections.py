@@ -169,10 +169,11 @@ def revoke(
     token = OAuthToken.objects.filter(connection=connection).exclude(refresh_token="").first()
     if token is None:
         return changed
+    access = problem = ""
     try:
         access = tokens.get_access_token(token, client=client, now=now)
     except ClientError as exc:
-        access, problem = "", str(exc)
+        problem = str(exc)
     # Erased before Smartcar is told: telling may take long, and nothing must be left behind.
     OAuthToken.objects.filter(connection=connection).update(
         access_token="",
@@ -181,12 +182,22 @@ def revoke(
         refresh_expires_at=None,
         version=F("version") + 1,
     )
-    try:
-        for way in connection.accesses.filter(ended_at__isnull=True) if access else ():
-            client.disconnect(smartcar_id=way.smartcar_id, access_token=access)
-    except ClientError as exc:
-        access, problem = "", str(exc)
-    if not access:
+    if access:
+        problem = _disconnect_cars(connection, access, client)
+    if problem:
         logger.warning("connection %s: not told to Smartcar: %s", connection.pk, problem)
         activity.record(f"Smartcar could not be told: {problem}", now=now, about=connection)
     return changed
+
+
+def _disconnect_cars(connection: Connection, access: str, client: ConnectClient) -> str:
+    """Give up every car; returns the last problem. One car's refusal says nothing of the next."""
+    problem = ""
+    for way in connection.accesses.filter(ended_at__isnull=True):
+        try:
+            client.disconnect(smartcar_id=way.smartcar_id, access_token=access)
+        except ClientError as exc:
+            problem = str(exc)
+            if exc.outcome in {Outcome.RETRY, Outcome.STOP, Outcome.WAIT_ALL}:
+                break
+    return problem

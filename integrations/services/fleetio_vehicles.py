@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from django.db import transaction
@@ -172,7 +172,10 @@ def deliver_odometer(
 def _look(
     client: FleetClient, fleetio_id: int, value: float, recorded_at: datetime
 ) -> MeterEntry | None:
-    for entry in client.list_meter_entries(vehicle_id=fleetio_id, on=recorded_at.date()):
-        if entry.vehicle_id == fleetio_id and abs(entry.value - value) < SAME:
-            return entry
+    # Fleetio files the entry under the day of the account's own zone, which may be a neighbour.
+    for days in (0, -1, 1):
+        on = recorded_at.date() + timedelta(days=days)
+        for entry in client.list_meter_entries(vehicle_id=fleetio_id, on=on):
+            if entry.vehicle_id == fleetio_id and abs(entry.value - value) < SAME:
+                return entry
     return None

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 
 from integrations.clients.errors import Outcome
 from integrations.clients.readings import (
@@ -23,7 +24,7 @@ from integrations.clients.readings import (
 )
 from integrations.models import Reading, Signal, TroubleCode, Vehicle
 from integrations.services import activity, plausibility
-from integrations.services.measures import ImpossibleError, measure
+from integrations.services.measures import ImpossibleError, measure, storable
 from integrations.signals import readings_recorded
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def ingest(
     `columns` are written to the vehicle in the same transaction, by the update that locks it.
     """
     with transaction.atomic():
-        columns = columns or {"smartcar_id": vehicle.smartcar_id}
+        columns = columns or {"smartcar_id": F("smartcar_id")}  # changes nothing: only locks
         if not Vehicle.objects.filter(pk=vehicle.pk).update(**columns):
             return Ingested()  # the car was merged into another one meanwhile
         signals = {signal.code: signal for signal in vehicle.signals.all()}
@@ -138,13 +139,14 @@ def _judge(batch: _Batch, reading: SignalReading) -> None:
         event_id=batch.event_id,
         quality=Quality.CLEAN,
     )
-    signal = _signal(batch, reading.code)
+    signal, body = _signal(batch, reading.code), storable(reading.body)
     try:
-        row.value, row.data = measure(reading.code, reading.body)
+        row.value, row.data = measure(reading.code, body)
     except ImpossibleError as exc:
-        row.quality, row.reason, row.data = Quality.REJECTED, str(exc), reading.body
+        row.quality, row.reason, row.data = Quality.REJECTED, str(exc), body
     else:
         if not _is_news(signal, row):
+            _note_repetition(batch, signal, row)
             _mark_readable(batch, signal)
             return
         _doubt(batch, signal, row)
@@ -159,8 +161,20 @@ def _is_news(signal: Signal, row: Reading) -> bool:
         return row.recorded_at > signal.recorded_at
     if (row.value, row.data) == (signal.value, signal.data):
         return False
-    known = (signal.fetched_at or signal.recorded_at, signal.event_id)
+    return _came_later(signal, row)
+
+
+def _came_later(signal: Signal, row: Reading) -> bool:
+    known = (signal.fetched_at or row.recorded_at, signal.event_id)
     return (row.fetched_at, row.event_id) > known
+
+
+def _note_repetition(batch: _Batch, signal: Signal, row: Reading) -> None:
+    """The same, said again: whatever else was said of that instant before is out of date."""
+    same = (row.recorded_at, row.value, row.data) == (signal.recorded_at, signal.value, signal.data)
+    if same and _came_later(signal, row):
+        signal.fetched_at, signal.event_id = row.fetched_at, row.event_id
+        batch.touched[signal.code] = signal
 
 
 def _doubt(batch: _Batch, signal: Signal, row: Reading) -> None:
@@ -184,8 +198,11 @@ def _doubt(batch: _Batch, signal: Signal, row: Reading) -> None:
         row.reason = "confirmed by a second reading"
         return
     row.quality = Quality.DOUBTFUL
-    signal.candidate_value, signal.candidate_recorded_at = row.value, row.recorded_at
-    batch.touched[signal.code] = signal
+    if candidate is None or plausibility.odometer_doubt(row.value, row.recorded_at, candidate):
+        # One that agrees too soon leaves the first in place: else a car that is read more than
+        # once an hour would never confirm.
+        signal.candidate_value, signal.candidate_recorded_at = row.value, row.recorded_at
+        batch.touched[signal.code] = signal
 
 
 def _known(km: float | None, recorded_at: datetime | None) -> plausibility.Known | None:

@@ -47,6 +47,17 @@ _FACTORS = {
 }
 
 
+def storable(body: Any) -> Any:
+    """The same without what JSON can say and PostgreSQL does not keep: NaN, infinity, NUL."""
+    if isinstance(body, dict):
+        return {storable(str(key)): storable(value) for key, value in body.items()}
+    if isinstance(body, list):
+        return [storable(value) for value in body]
+    if isinstance(body, str):
+        return body.encode(errors="ignore").decode().replace("\x00", "")
+    return None if isinstance(body, float) and not math.isfinite(body) else body
+
+
 def measure(code: str, body: dict[str, Any]) -> Measure:
     """Parse the v3 body of one signal. Raises ImpossibleError with the reason in plain words."""
     if not isinstance(body, dict):
@@ -66,7 +77,10 @@ def _number(body: dict[str, Any], default_unit: str) -> float:
     unit = str(body.get("unit") or default_unit).strip().lower()
     if unit not in _FACTORS:
         raise ImpossibleError(f"unknown unit {unit[:20]}")
-    number = float(value) * _FACTORS[unit]
+    try:
+        number = float(value) * _FACTORS[unit]
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ImpossibleError("not a finite number")
     return number
@@ -102,7 +116,14 @@ def _tires(body: dict[str, Any]) -> Measure:
         try:
             kpa = _number({"value": wheel["tirePressure"], "unit": wheel.get("unit", unit)}, "kpa")
             place = {"row": int(wheel["row"]), "column": int(wheel["column"])}
-        except (ImpossibleError, KeyError, TypeError, ValueError, AttributeError):
+        except (
+            ImpossibleError,
+            LookupError,
+            ArithmeticError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ):
             continue  # one broken sensor does not make the other wheels unknown
         if 0 < kpa <= MAX_TIRE_KPA:
             wheels.append({**place, "tirePressure": round(kpa, 1)})

@@ -103,7 +103,7 @@ def cancel(entries: QuerySet[OutboxEntry], *, reason: str, now: datetime) -> int
 
 
 def retry(entry: OutboxEntry, *, now: datetime, user: Any = None) -> bool:
-    """Give a row that was given up or cancelled another chance; a person asked for it."""
+    """Give a row that was given up, or waits, another chance now; a person asked for it."""
     changed = OutboxEntry.objects.filter(
         pk=entry.pk, state__in=[State.DEAD, State.PENDING, State.UNKNOWN]
     ).update(next_attempt_at=now, finished_at=None)
@@ -126,7 +126,7 @@ def deliver_due(
     """Make one attempt at each row that is due now, and stop at a limiter."""
     total = DeliveryCount()
     for lane in lanes:
-        owner = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+        owner = account_owner()
         # Fleetio has no idempotency key: one sender at a time makes look-then-create safe.
         alone = lane == registry.FLEETIO
         if alone and not gates.acquire_lease(
@@ -140,6 +140,11 @@ def deliver_due(
             if alone:
                 gates.release_lease(lane, owner=owner)
     return total
+
+
+def account_owner() -> str:
+    """Who holds an account's lease. A host's name may be long; its end tells pods apart."""
+    return f"{socket.gethostname()[-32:]}:{os.getpid()}:{threading.get_ident()}"
 
 
 def _deliver_lane(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Upper
 
@@ -20,6 +21,7 @@ from integrations.clients.readings import (
     SignalReading,
 )
 from integrations.models import Make, Reading, Signal, Vehicle
+from integrations.models.people import vin_validator
 from integrations.services import connection_status, gates, schedule, tokens, vehicles
 from integrations.services.ingest import Ingested, ingest
 from integrations.services.tokens import TokenClient
@@ -89,6 +91,10 @@ def poll_vehicle(
     if not _claim(vehicle_id, policy, now, scheduled=scheduled):
         return None
     vehicle = _load(vehicle_id)
+    if vehicle is None:
+        # The consent ended or the car was merged since somebody asked for it.
+        Vehicle.objects.filter(pk=vehicle_id).update(poll_lease_until=None)
+        return None
     wanted = _wanted_codes(vehicle, now)
     if not wanted:
         why = "No enabled rule wants anything that this car can give"
@@ -115,10 +121,10 @@ def _claim(vehicle_id: int, policy: PollPolicy, now: datetime, *, scheduled: boo
     return rows.update(poll_lease_until=now + policy.read_timeout + SLACK) == 1
 
 
-def _load(vehicle_id: int) -> Vehicle:
+def _load(vehicle_id: int) -> Vehicle | None:
     habit = Make.objects.filter(name=Upper(OuterRef("make"))).values("refresh_minutes")[:1]
-    rows = Vehicle.objects.select_related("connection__token").annotate(habit=Subquery(habit))
-    return rows.get(pk=vehicle_id)
+    rows = Vehicle.objects.readable().select_related("connection__token")
+    return rows.annotate(habit=Subquery(habit)).filter(pk=vehicle_id).first()
 
 
 def _wanted_codes(vehicle: Vehicle, now: datetime) -> list[str]:
@@ -201,20 +207,29 @@ def _identify(vehicle: Vehicle, results: Results, now: datetime) -> Vehicle:
     if not said:
         return vehicle
     refused = {r.code: r.outcome for r in results if isinstance(r, SignalError)}
-    vin = str(said.get(VIN, {}).get("value") or "").strip().upper()
     permissions = said.get(PERMISSIONS, {}).get("values")
     attributes = said.get(ATTRIBUTES)
     identified = vehicles.identify(
         vehicle,
         now=now,
         attributes=attributes,
-        vin=vin if len(vin) == 17 else "",
+        vin=_vin(said.get(VIN, {}).get("value")),
         permissions=[str(p) for p in permissions] if isinstance(permissions, list) else None,
     )
     settled = {Outcome.NOT_GRANTED, Outcome.NOT_CAPABLE}
     if not identified.vin and refused.get(VIN) not in settled:
         Vehicle.objects.filter(pk=identified.pk).update(identified_at=None)
     return identified
+
+
+def _vin(value: Any) -> str:
+    """The VIN, or "" for what cannot be one: cars that share a placeholder would become one."""
+    vin = str(value or "").strip().upper()
+    try:
+        vin_validator(vin)
+    except ValidationError:
+        return ""
+    return vin if len(set(vin)) > 1 else ""
 
 
 def _store(
@@ -259,6 +274,8 @@ def _habit(vehicle: Vehicle) -> timedelta:
 def _worst(errors: Sequence[SignalError]) -> ClientError | None:
     """When no item succeeded, the failure that says most about the car or the connection."""
     order = [
+        Outcome.STOP,
+        Outcome.WAIT_ALL,
         Outcome.RECONNECT,
         Outcome.QUOTA,
         Outcome.WAIT,
@@ -266,6 +283,7 @@ def _worst(errors: Sequence[SignalError]) -> ClientError | None:
         Outcome.ASLEEP,
         Outcome.RETRY,
         Outcome.REFRESH,
+        Outcome.REJECTED,
     ]
     for outcome in order:
         for error in errors:

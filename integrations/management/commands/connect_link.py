@@ -27,13 +27,23 @@ class Command(PortalCommand):
     ) -> None:
         now = clock.now()
         try:
-            with transaction.atomic():  # a wrong VIN leaves no driver behind
+            with transaction.atomic():  # wrong input leaves nothing behind
                 driver = connect_links.invite(email=email, name=name, now=now)
-                found = VehicleGroup.objects.get_or_create(name=group.strip())[0] if group else None
-                link = connect_links.create(driver, vin=vin, group=found, now=now)
+                link = connect_links.create(driver, vin=vin, group=_group(group), now=now)
         except ValidationError as exc:
             raise self.usage_error("; ".join(exc.messages)) from exc
         if send:
             connect_links.send(link, now=now)
             self.stdout.write(f"The link goes to {driver.email} with the next delivery of mail.")
         self.stdout.write(mail.absolute(connect_links.path(link)))
+
+
+def _group(name: str) -> VehicleGroup | None:
+    """The group of that name, made when there is none. Raises ValidationError."""
+    name = name.strip()
+    group = VehicleGroup.objects.filter(name=name).first() if name else None
+    if name and group is None:
+        group = VehicleGroup(name=name)
+        group.full_clean()
+        group.save()
+    return group
