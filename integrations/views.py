@@ -88,8 +88,15 @@ def _finish(request: HttpRequest, link: ConnectLink, code: str) -> HttpResponse:
         logger.warning("connect link %s: %s", link.pk, exc)
         is_ours = exc.outcome is Outcome.STOP
         problem = consent.problem("configuration_error" if is_ours else "server_error", {})
+        # A code that Smartcar does not know was forged or has expired: not the provider's fault.
+        status = 400 if exc.outcome is Outcome.RECONNECT else 502
         return _page(
-            request, "connect_problem", status=502, link=link, problem=problem, retry=_retry(link)
+            request,
+            "connect_problem",
+            status=status,
+            link=link,
+            problem=problem,
+            retry=_retry(link),
         )
     driver_url = connect_links.driver_path(link.driver)
     return _page(request, "connected", link=link, connected=connected, driver_url=driver_url)

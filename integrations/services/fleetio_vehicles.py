@@ -117,9 +117,11 @@ def _queue(signal: Signal, now: datetime) -> bool:
     if sent is not None and abs(in_unit(sent, car.fleetio_meter_unit) - value) < SAME:
         return False
     key = f"odometer:{car.pk}:{car.fleetio_id}:{value:.1f}{car.fleetio_meter_unit}"
-    if OutboxEntry.objects.filter(dedupe_key=key).exists():
-        return False
     with transaction.atomic():
+        # Two who queue at once must not cancel each other's row.
+        Vehicle.objects.select_for_update().filter(pk=car.pk).first()
+        if OutboxEntry.objects.filter(dedupe_key=key).exists():
+            return False
         older = OutboxEntry.objects.filter(kind=KIND, vehicle=car)
         outbox.cancel(older, reason="a newer odometer followed", now=now)
         outbox.enqueue(

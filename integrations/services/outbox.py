@@ -12,7 +12,14 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from smtplib import SMTPException, SMTPRecipientsRefused
+from smtplib import (
+    SMTPAuthenticationError,
+    SMTPConnectError,
+    SMTPException,
+    SMTPHeloError,
+    SMTPRecipientsRefused,
+    SMTPSenderRefused,
+)
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -31,6 +38,15 @@ LEASE = timedelta(seconds=90)  # longer than one attempt: several calls of at mo
 ACCOUNT_LEASE_SECONDS = 120
 SETTLE = timedelta(seconds=45)  # a list may lag behind a create
 MAX_ATTEMPTS = 20
+REFUSED_WAIT = timedelta(minutes=5)  # our own credentials: heals soon after they are mended
+MAIL_NEVER_SENT = (
+    ConnectionRefusedError,
+    socket.gaierror,
+    SMTPConnectError,
+    SMTPHeloError,
+    SMTPAuthenticationError,
+    SMTPSenderRefused,
+)
 UNFINISHED = (State.PENDING, State.SENDING, State.UNKNOWN)
 
 
@@ -235,6 +251,9 @@ def _call(entry: OutboxEntry, unclear: bool, now: datetime) -> Sent | Postponed:
         raise
     except SMTPRecipientsRefused as exc:
         raise ClientError("The address was refused", outcome=Outcome.REJECTED) from exc
+    except MAIL_NEVER_SENT as exc:
+        text = f"Mail server: {type(exc).__name__}"
+        raise ClientError(text, outcome=Outcome.RETRY) from exc
     except (SMTPException, OSError) as exc:
         # After a lost connection the mail may be on its way; it is sent once more, with the
         # same Message-ID.
@@ -276,7 +295,7 @@ def _failed(
     if exc.outcome in {Outcome.STOP, Outcome.WAIT, Outcome.WAIT_ALL}:
         wait = timedelta(seconds=exc.retry_after or 60)
         if exc.outcome is Outcome.STOP:
-            wait = timedelta(hours=1)
+            wait = REFUSED_WAIT
             total.refused = True
         if exc.type != "PORTAL_LIMIT":
             gates.pause(entry.lane, until=now + wait, reason=text, now=now)

@@ -1,10 +1,9 @@
 """Read the cars that are due, one request per car, and make the best of every answer."""
 
 import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import OuterRef, Q, QuerySet, Subquery
@@ -22,27 +21,14 @@ from integrations.clients.readings import (
 )
 from integrations.models import Make, Reading, Signal, Vehicle
 from integrations.models.people import vin_validator
-from integrations.services import connection_status, gates, schedule, tokens, vehicles
+from integrations.services import poll_failures, schedule, vehicles
 from integrations.services.ingest import Ingested, ingest
-from integrations.services.tokens import TokenClient
+from integrations.services.reads import ReadClient, Results, read
 
 logger = logging.getLogger(__name__)
 
-Results = Sequence[SignalReading | SignalError]
-
 DEFAULT_HABIT = timedelta(minutes=30)
 SLACK = timedelta(seconds=55)  # for the token, the database and the second look
-MIN_WAIT = 60.0
-VEHICLE_WAIT = 120.0  # seen in the wild when Smartcar names no time
-DAILY = timedelta(days=1)
-
-
-class ReadClient(TokenClient, Protocol):
-    def read(
-        self, *, smartcar_id: str, access_token: str, codes: Sequence[str]
-    ) -> list[SignalReading | SignalError]: ...
-
-    def cost(self, codes: Sequence[str]) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +84,13 @@ def poll_vehicle(
     wanted = _wanted_codes(vehicle, now)
     if not wanted:
         why = "No enabled rule wants anything that this car can give"
-        return _asked_nothing(vehicle, until=now + DAILY, why=why)
+        return _asked_nothing(vehicle, until=now + poll_failures.DAILY, why=why)
     codes = _affordable(wanted, policy.calls_per_month - _calls_used(vehicle, now), client)
     if not codes:
         why = "This month's calls are used up"
         return _asked_nothing(vehicle, until=schedule.next_month(now), why=why)
     try:
-        results = _read(vehicle, codes, client, now)
+        results = read(vehicle, codes, client=client, now=now)
     except ClientError as exc:
         return _failed(vehicle, exc, now)
     vehicle = _identify(vehicle, results, now)
@@ -152,55 +138,6 @@ def _calls_used(vehicle: Vehicle, now: datetime) -> int:
     return vehicle.calls_used if vehicle.calls_month == schedule.month_of(now).date() else 0
 
 
-def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime) -> Results:
-    """One request; once more after a refused access token; identity items asked for again."""
-    connection = vehicle.connection
-    token = getattr(connection, "token", None)
-    if connection is None or token is None:
-        raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
-    access = tokens.get_access_token(token, client=client, now=now)
-    try:
-        results: Results = client.read(
-            smartcar_id=vehicle.smartcar_id, access_token=access, codes=codes
-        )
-    except ClientError as exc:
-        if exc.outcome is not Outcome.REFRESH:
-            raise
-        access = tokens.get_access_token(token, client=client, now=now, refused=True)
-        results = _read_again(vehicle, codes, client, access)
-    return [*results, *_ask_alone(vehicle, results, client, access)]
-
-
-def _read_again(vehicle: Vehicle, codes: list[str], client: ReadClient, access: str) -> Results:
-    try:
-        return client.read(smartcar_id=vehicle.smartcar_id, access_token=access, codes=codes)
-    except ClientError as exc:
-        if exc.outcome is Outcome.REFRESH:
-            # A brand-new token is refused as well: Smartcar does not know us for this car.
-            raise ClientError(str(exc), outcome=Outcome.RECONNECT, type=exc.type) from exc
-        raise
-
-
-def _ask_alone(
-    vehicle: Vehicle, results: Results, client: ReadClient, access: str
-) -> Iterator[SignalReading | SignalError]:
-    """An identity item that the batch refused is asked for once by itself."""
-    if not any(isinstance(result, SignalReading) for result in results):
-        return
-    for result in results:
-        if (
-            isinstance(result, SignalError)
-            and result.code in IDENTITY
-            and result.outcome in {Outcome.RETRY, Outcome.REJECTED}
-        ):
-            try:
-                yield from client.read(
-                    smartcar_id=vehicle.smartcar_id, access_token=access, codes=[result.code]
-                )
-            except ClientError as exc:
-                logger.info("vehicle %s: %s: %s", vehicle.pk, result.code, exc)
-
-
 def _identify(vehicle: Vehicle, results: Results, now: datetime) -> Vehicle:
     """Write what the car is. The VIN is asked for again next time when it did not come."""
     said = {r.code: r.body for r in results if isinstance(r, SignalReading) and r.code in IDENTITY}
@@ -237,7 +174,7 @@ def _store(
 ) -> Polled:
     errors = [r for r in results if isinstance(r, SignalError)]
     got = any(isinstance(r, SignalReading) for r in results)
-    worst = None if got else _worst(errors)
+    worst = None if got else poll_failures.worst(errors)
     columns: dict[str, Any] = {
         "poll_lease_until": None,
         "last_polled_at": now,
@@ -249,7 +186,7 @@ def _store(
             "last_read_at": now,
             "poll_failures": 0,
             "last_error": "",
-            "not_before": _told_to_wait(errors, now),
+            "not_before": poll_failures.told_to_wait(errors, now),
             "next_poll_at": now
             + schedule.poll_interval(
                 calls_left=policy.calls_per_month - columns["calls_used"],
@@ -259,7 +196,7 @@ def _store(
             ),
         }
     else:
-        columns |= _consequences(vehicle, worst, now)
+        columns |= poll_failures.consequences(vehicle, worst, now)
     ingested = ingest(vehicle, results, source=Reading.Source.POLL, now=now, columns=columns)
     if worst is None:
         return Polled(vehicle.pk, ingested)
@@ -271,84 +208,15 @@ def _habit(vehicle: Vehicle) -> timedelta:
     return timedelta(minutes=minutes) if minutes else DEFAULT_HABIT
 
 
-def _worst(errors: Sequence[SignalError]) -> ClientError | None:
-    """When no item succeeded, the failure that says most about the car or the connection."""
-    order = [
-        Outcome.STOP,
-        Outcome.WAIT_ALL,
-        Outcome.RECONNECT,
-        Outcome.QUOTA,
-        Outcome.WAIT,
-        Outcome.DRIVER,
-        Outcome.ASLEEP,
-        Outcome.RETRY,
-        Outcome.REFRESH,
-        Outcome.REJECTED,
-    ]
-    for outcome in order:
-        for error in errors:
-            if error.outcome is outcome:
-                text = f"Smartcar: {error.type}:{error.error_code}".strip(":")
-                return ClientError(
-                    text, outcome=outcome, type=error.type, retry_after=error.retry_after
-                )
-    return None
-
-
-def _told_to_wait(errors: Sequence[SignalError], now: datetime) -> datetime | None:
-    waits = [error for error in errors if error.outcome is Outcome.WAIT]
-    seconds = max((error.retry_after or VEHICLE_WAIT for error in waits), default=None)
-    return now + timedelta(seconds=seconds) if seconds is not None else None
-
-
 def _failed(vehicle: Vehicle, exc: ClientError, now: datetime) -> Polled:
     columns = {"poll_lease_until": None, "last_polled_at": now}
     if exc.type == "PORTAL_LIMIT":
         columns = {"poll_lease_until": None}  # nothing was asked: the car stays due
-    Vehicle.objects.filter(pk=vehicle.pk).update(**columns | _consequences(vehicle, exc, now))
+    Vehicle.objects.filter(pk=vehicle.pk).update(
+        **columns | poll_failures.consequences(vehicle, exc, now)
+    )
     logger.warning("vehicle %s: %s", vehicle.pk, exc)
     return Polled(vehicle.pk, Ingested(), outcome=exc.outcome, error=str(exc))
-
-
-def _consequences(  # noqa: PLR0911  one return for each outcome
-    vehicle: Vehicle, exc: ClientError, now: datetime
-) -> dict[str, Any]:
-    """What a failed poll means for the car, its connection and everybody else."""
-    if exc.type == "PORTAL_LIMIT":
-        return {}
-    columns: dict[str, Any] = {"last_error": str(exc)[:255]}
-    failures = vehicle.poll_failures + 1
-    match exc.outcome:
-        case Outcome.WAIT:
-            wait = timedelta(seconds=max(exc.retry_after or VEHICLE_WAIT, 1))
-            return columns | {"not_before": now + wait, "next_poll_at": now + wait}
-        case Outcome.WAIT_ALL:
-            wait = timedelta(seconds=max(exc.retry_after or MIN_WAIT, MIN_WAIT))
-            gates.pause(gates.SMARTCAR, until=now + wait, reason=str(exc), now=now)
-            return columns
-        case Outcome.STOP:
-            gates.pause(gates.SMARTCAR, until=now + DAILY / 24, reason=str(exc), now=now)
-            return columns
-        case Outcome.QUOTA:
-            return columns | {
-                "not_before": schedule.next_month(now),
-                "next_poll_at": schedule.next_month(now),
-            }
-        case Outcome.RECONNECT:
-            if vehicle.connection:
-                connection_status.needs_reconnect(vehicle.connection, reason=str(exc), now=now)
-            return columns
-        case Outcome.DRIVER:
-            return columns | {"next_poll_at": now + DAILY, "poll_failures": failures}
-        case Outcome.ASLEEP:
-            return columns | {"next_poll_at": now + DEFAULT_HABIT * 4}
-        case _:
-            again = now + schedule.backoff(failures)
-            return columns | {
-                "poll_failures": failures,
-                "next_poll_at": again,
-                "not_before": again,
-            }
 
 
 def _asked_nothing(vehicle: Vehicle, *, until: datetime, why: str) -> Polled:

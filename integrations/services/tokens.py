@@ -28,6 +28,7 @@ EARLY = timedelta(minutes=5)
 KEEP_YOUNGER_THAN = timedelta(days=30)
 RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold the only pair
 LATER = timedelta(minutes=15)
+REFUSED_WAIT = timedelta(minutes=5)  # our own credentials: heals soon after they are mended
 PATIENCE = 20.0  # seconds to wait for somebody else's exchange
 
 
@@ -163,7 +164,7 @@ def _failed(token: OAuthToken, exc: ClientError, now: datetime) -> OAuthToken:
         token.refresh_from_db()
         return token
     if exc.outcome is Outcome.STOP:
-        gates.pause(gates.SMARTCAR, until=now + timedelta(hours=1), reason=str(exc), now=now)
+        gates.pause(gates.SMARTCAR, until=now + REFUSED_WAIT, reason=str(exc), now=now)
     logger.warning("token %s: %s", token.pk, exc)
     raise exc
 

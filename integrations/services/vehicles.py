@@ -32,11 +32,22 @@ def attach(connection: Connection, smartcar_ids: Iterable[str], *, now: datetime
     ]
     gone = connection.accesses.filter(ended_at__isnull=True).exclude(smartcar_id__in=wanted)
     for access in gone.select_related("vehicle"):
-        access.ended_at = now
-        access.save(update_fields=["ended_at"])
-        activity.record("No longer shared by the driver", now=now, about=access.vehicle)
-        choose_access(access.vehicle, now=now)
+        _end(access, now)
     return attached
+
+
+def _end(access: VehicleAccess, now: datetime) -> None:
+    VehicleAccess.objects.filter(pk=access.pk).update(ended_at=now)
+    activity.record("No longer shared by the driver", now=now, about=access.vehicle)
+    choose_access(access.vehicle, now=now)
+
+
+@transaction.atomic
+def end_access(vehicle: Vehicle, *, now: datetime) -> None:
+    """The way this car is read through now is gone; the driver's other cars are not concerned."""
+    ways = vehicle.accesses.filter(smartcar_id=vehicle.smartcar_id, ended_at__isnull=True)
+    for access in ways.select_related("vehicle"):
+        _end(access, now)
 
 
 def _attach_one(

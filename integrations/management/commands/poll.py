@@ -9,7 +9,7 @@ from integrations import conf
 from integrations.clients.errors import Outcome
 from integrations.management.base import PortalCommand
 from integrations.models import Vehicle
-from integrations.services import polling
+from integrations.services import connections, polling
 from integrations.services.polling import Polled
 
 
@@ -26,8 +26,10 @@ class Command(PortalCommand):
             raise self.usage_error(f"There is no vehicle with the VIN {vin}.")
         scheduled = not (vin or options["all"])
         started = clock.now()
-        ids = list(polling.due_vehicles(now=started, every=options["all"], vin=vin.strip()))
         client, policy = conf.get_smartcar_client(), conf.poll_policy()
+        # Cars that Smartcar could not list when their driver connected.
+        connections.list_missing(client=client, now=started)
+        ids = list(polling.due_vehicles(now=started, every=options["all"], vin=vin.strip()))
         polled: list[Polled] = []
         with self.progress("Reading cars") as progress:
             for vehicle_id in ids:

@@ -1,0 +1,104 @@
+"""Ask one car: with a token that works, once more when it is refused, and item by item."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.readings import IDENTITY, SignalError, SignalReading
+from integrations.models import Vehicle
+from integrations.services import tokens, vehicles
+from integrations.services.tokens import TokenClient
+
+logger = logging.getLogger(__name__)
+
+Results = Sequence[SignalReading | SignalError]
+
+
+class ReadClient(TokenClient, Protocol):
+    def read(
+        self, *, smartcar_id: str, access_token: str, codes: Sequence[str]
+    ) -> list[SignalReading | SignalError]: ...
+
+    def list_vehicles(self, access_token: str) -> list[str]: ...
+
+    def cost(self, codes: Sequence[str]) -> int: ...
+
+
+def read(vehicle: Vehicle, codes: list[str], *, client: ReadClient, now: datetime) -> Results:
+    """One request; once more after a refused access token; identity items asked for again.
+
+    Raises ClientError when nothing could be read. A fault of our own becomes one too: a single
+    car's answer must not keep the other cars from being read.
+    """
+    try:
+        return _read(vehicle, codes, client, now)
+    except ClientError:
+        raise
+    except Exception as exc:
+        logger.exception("vehicle %s could not be read", vehicle.pk)
+        text = f"Internal error: {type(exc).__name__}"
+        raise ClientError(text, outcome=Outcome.RETRY, type="INTERNAL") from exc
+
+
+def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime) -> Results:
+    token = getattr(vehicle.connection, "token", None)
+    if token is None:
+        raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
+    access = tokens.get_access_token(token, client=client, now=now)
+    try:
+        results: Results = client.read(
+            smartcar_id=vehicle.smartcar_id, access_token=access, codes=codes
+        )
+    except ClientError as exc:
+        if exc.outcome is not Outcome.REFRESH:
+            raise
+        access = tokens.get_access_token(token, client=client, now=now, refused=True)
+        results = _read_again(vehicle, codes, client, access, now)
+    return [*results, *_ask_alone(vehicle, results, client, access)]
+
+
+def _read_again(
+    vehicle: Vehicle, codes: list[str], client: ReadClient, access: str, now: datetime
+) -> Results:
+    try:
+        return client.read(smartcar_id=vehicle.smartcar_id, access_token=access, codes=codes)
+    except ClientError as exc:
+        if exc.outcome is not Outcome.REFRESH:
+            raise
+        raise _explain_refusal(vehicle, client, access, exc, now) from exc
+
+
+def _explain_refusal(
+    vehicle: Vehicle, client: ReadClient, access: str, exc: ClientError, now: datetime
+) -> ClientError:
+    """A brand-new token is refused for this car: is it the car alone, or the whole consent?"""
+    try:
+        shared = client.list_vehicles(access)
+    except ClientError as listing:
+        outcome = Outcome.RECONNECT if listing.outcome is Outcome.REFRESH else listing.outcome
+        return ClientError(str(listing), outcome=outcome, type=listing.type)
+    if vehicle.smartcar_id not in shared:
+        vehicles.end_access(vehicle, now=now)
+    return ClientError(str(exc), outcome=Outcome.RETRY, type=exc.type)
+
+
+def _ask_alone(
+    vehicle: Vehicle, results: Results, client: ReadClient, access: str
+) -> Iterator[SignalReading | SignalError]:
+    """An identity item that the batch refused is asked for once by itself."""
+    if not any(isinstance(result, SignalReading) for result in results):
+        return
+    for result in results:
+        if (
+            isinstance(result, SignalError)
+            and result.code in IDENTITY
+            and result.outcome in {Outcome.RETRY, Outcome.REJECTED}
+        ):
+            try:
+                yield from client.read(
+                    smartcar_id=vehicle.smartcar_id, access_token=access, codes=[result.code]
+                )
+            except ClientError as exc:
+                logger.info("vehicle %s: %s: %s", vehicle.pk, result.code, exc)
