@@ -18,8 +18,9 @@ from kombu.exceptions import KombuError
 from fleetportal import clock
 from integrations import conf
 from integrations.clients.errors import ClientError, Outcome
-from integrations.models import Heartbeat, OAuthToken
+from integrations.models import Connection, Heartbeat, OAuthToken
 from integrations.models.encryption import DecryptionError
+from integrations.services import gates
 
 MAX_CLOCK_ERROR = 60
 MAX_BEAT_AGE = 120
@@ -38,7 +39,7 @@ def examine() -> Iterator[Found]:
     yield database
     yield _broker()
     if database.is_good:
-        checks: list[Callable[[], Found]] = [_keys, _beat]
+        checks: list[Callable[[], Found]] = [_keys, _beat, _connections]
         for check in checks:
             yield check()
     yield from _smartcar()
@@ -88,6 +89,18 @@ def _beat() -> Found:
     return Found("beat", True, f"ran {age} s ago")
 
 
+def _connections() -> Found:
+    lost = Connection.objects.filter(status=Connection.Status.NEEDS_RECONNECT).count()
+    empty = Connection.objects.active().filter(vehicles_listed_at__isnull=True).count()
+    problems = []
+    if lost:
+        problems.append(f"{lost} need their driver: mail a portal link")
+    if empty:
+        problems.append(f"{empty} have no cars listed yet: run poll")
+    active = Connection.objects.active().count()
+    return Found("connections", not problems, "; ".join(problems) or f"{active} active")
+
+
 def _smartcar() -> Iterator[Found]:
     if not conf.has_smartcar():
         hint = "not set up; set SMARTCAR_CLIENT_ID and SMARTCAR_CLIENT_SECRET"
@@ -98,7 +111,7 @@ def _smartcar() -> Iterator[Found]:
         conf.get_smartcar_client().refresh("fleet-portal-doctor")
     except ClientError as exc:
         if exc.outcome is Outcome.RECONNECT:
-            yield Found("Smartcar", True, "accepts our credentials")
+            yield Found("Smartcar", True, "accepts our credentials" + _resume(gates.SMARTCAR))
             yield _clock(settings.SMARTCAR_AUTH_ORIGIN)
         elif exc.outcome is Outcome.STOP:
             hint = "look at SMARTCAR_CLIENT_ID and SMARTCAR_CLIENT_SECRET"
@@ -106,7 +119,12 @@ def _smartcar() -> Iterator[Found]:
         else:
             yield Found("Smartcar", False, f"cannot be reached ({exc})")
     else:
-        yield Found("Smartcar", True, "accepts our credentials")
+        yield Found("Smartcar", True, "accepts our credentials" + _resume(gates.SMARTCAR))
+
+
+def _resume(name: str) -> str:
+    """Credentials that are good again end a pause at once."""
+    return "; calls were paused and go on now" if gates.resume(name) else ""
 
 
 def _clock(url: str) -> Found:
@@ -128,7 +146,7 @@ def _fleetio() -> Iterator[Found]:
         yield Found("Fleetio", False, hint)
         return
     try:
-        name = conf.get_fleetio_client().check_account()
+        name = conf.get_fleetio_client(someone_waits=True).check_account()
     except ClientError as exc:
         hint = "look at FLEETIO_API_TOKEN" if exc.outcome is Outcome.STOP else "try again later"
         yield Found("Fleetio", False, f"{exc}; {hint}")
@@ -137,7 +155,7 @@ def _fleetio() -> Iterator[Found]:
         hint = "no account of this key has the FLEETIO_ACCOUNT_TOKEN; look at both"
         yield Found("Fleetio", False, hint)
     else:
-        yield Found("Fleetio", True, f"account {name}")
+        yield Found("Fleetio", True, f"account {name}{_resume(gates.FLEETIO)}")
 
 
 def _mail() -> Found:

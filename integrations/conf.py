@@ -50,13 +50,13 @@ def get_smartcar_client(*, someone_waits: bool = False) -> SmartcarV2:
     return SmartcarV2(config, gate=lambda: gates.take(limit, now=clock.now(), force=someone_waits))
 
 
-def get_fleetio_client() -> FleetioClient:
+def get_fleetio_client(*, someone_waits: bool = False) -> FleetioClient:
     limit = fleetio_limit()
     return FleetioClient(
         api_token=settings.FLEETIO_API_TOKEN,
         account_token=settings.FLEETIO_ACCOUNT_TOKEN,
         base_url=settings.FLEETIO_BASE_URL,
-        gate=lambda: gates.take(limit, now=clock.now()),
+        gate=lambda: gates.take(limit, now=clock.now(), force=someone_waits),
     )
 
 

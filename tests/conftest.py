@@ -205,9 +205,11 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """A test with real transactions ends in an empty database: write again what migrations did."""
     yield
+    if nextitem is None:  # the database is gone by now
+        return
     if not {"transactional_db", "live_server"} & set(getattr(item, "fixturenames", ())) and not any(
         marker.kwargs.get("transaction") for marker in item.iter_markers("django_db")
     ):

@@ -57,6 +57,7 @@ def make_connection(**overrides: Any) -> Connection:
         "smartcar_user_id": f"user-{next(_numbers)}",
         "connected_at": NOW,
         "status_changed_at": NOW,
+        "vehicles_listed_at": NOW,
         "scope": ["read_odometer"],
     }
     if "driver" not in overrides:

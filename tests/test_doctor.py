@@ -15,7 +15,8 @@ from pytest_django import Settings
 from fleetportal import clock, diagnosis
 from integrations.models import Heartbeat
 from integrations.sandbox import FOREVER, Fault, Sandbox
-from tests.factories import make_token
+from integrations.services import gates
+from tests.factories import make_connection, make_token
 from tests.portal import sandbox_for
 
 pytestmark = pytest.mark.django_db
@@ -174,3 +175,26 @@ def test_a_database_that_is_behind(sandbox: Sandbox, monkeypatch: pytest.MonkeyP
     plan = [("one", False), ("two", False)]
     monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda *args: plan)
     assert bad("database") == "2 migrations missing; run manage.py migrate"
+
+
+def test_connections_that_need_somebody_are_named(sandbox: Sandbox) -> None:
+    make_connection(status="needs_reconnect")
+    make_connection(vehicles_listed_at=None)
+
+    text = bad("connections")
+
+    assert "1 need their driver" in text
+    assert "1 have no cars listed yet: run poll" in text
+
+
+def test_credentials_that_are_good_again_end_a_pause(sandbox: Sandbox) -> None:
+    now = clock.now()
+    for name in ("smartcar", "fleetio"):
+        gates.pause(name, until=now + timedelta(hours=1), reason="HTTP 401", now=now)
+
+    code, found, _last = doctor()
+
+    assert code == 0
+    assert found["Smartcar"].endswith("calls were paused and go on now")
+    assert found["Fleetio"].endswith("calls were paused and go on now")
+    assert not gates.is_paused("fleetio", now=now)

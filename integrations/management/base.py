@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 from rich.progress import Progress
+
+from integrations.models.encryption import DecryptionError
 
 Advance = Callable[[int, int], None]
 
@@ -22,6 +25,8 @@ class PortalCommand(BaseCommand):
             output = super().execute(*args, **options)
         except OperationalError as exc:
             raise CommandError(f"The database could not be reached: {exc}") from exc
+        except (DecryptionError, ImproperlyConfigured) as exc:
+            raise CommandError(str(exc)) from exc
         if self.failed:
             sys.exit(1)
         return output

@@ -101,42 +101,59 @@ def queue_odometers(*, now: datetime) -> int:
     """Write an outbox row for each odometer that is clean and differs from what Fleetio has."""
     if not PortalSettings.load().send_odometers:
         return 0
-    signals = Signal.objects.filter(
+    known = Signal.objects.filter(
         code=ODOMETER,
         value__isnull=False,
         vehicle__fleetio_id__isnull=False,
         vehicle__fleetio_meter_unit__in=KM_PER_UNIT,
-    ).select_related("vehicle")
-    return sum(_queue(signal, now) for signal in signals)
+    )
+    return sum(_queue(signal, now) for signal in known.select_related("vehicle"))
 
 
 def _queue(signal: Signal, now: datetime) -> bool:
-    car = signal.vehicle
-    value = in_unit(signal.value or 0, car.fleetio_meter_unit)
-    sent = car.fleetio_odometer_km
-    if sent is not None and abs(in_unit(sent, car.fleetio_meter_unit) - value) < SAME:
+    if not _differs(signal):
         return False
-    key = f"odometer:{car.pk}:{car.fleetio_id}:{value:.1f}{car.fleetio_meter_unit}"
     with transaction.atomic():
-        # Two who queue at once must not cancel each other's row.
-        Vehicle.objects.select_for_update().filter(pk=car.pk).first()
-        if OutboxEntry.objects.filter(dedupe_key=key).exists():
-            return False
-        older = OutboxEntry.objects.filter(kind=KIND, vehicle=car)
-        outbox.cancel(older, reason="a newer odometer followed", now=now)
-        outbox.enqueue(
-            KIND,
-            dedupe_key=key,
-            payload={
-                "vehicle": car.pk,
-                "fleetio_id": car.fleetio_id,
-                "km": signal.value,
-                "recorded_at": signal.recorded_at.isoformat() if signal.recorded_at else "",
-            },
-            about=car,
-            vehicle=car,
-            now=now,
-        )
+        # Somebody else may queue at the same moment, from an older or a newer reading: the car's
+        # lock, and the reading as it is now, keep the two from cancelling each other.
+        Vehicle.objects.select_for_update().filter(pk=signal.vehicle_id).first()
+        signal = Signal.objects.select_related("vehicle").get(pk=signal.pk)
+        return _differs(signal) and _write_odometer(signal, now)
+
+
+def _differs(signal: Signal) -> bool:
+    car = signal.vehicle
+    if car.fleetio_id is None or car.fleetio_meter_unit not in KM_PER_UNIT or not signal.value:
+        return False
+    sent = car.fleetio_odometer_km
+    unit = car.fleetio_meter_unit
+    return sent is None or abs(in_unit(sent, unit) - in_unit(signal.value, unit)) >= SAME
+
+
+def _write_odometer(signal: Signal, now: datetime) -> bool:
+    """One row for each value; one that was refused is not repeated, one that was cancelled may."""
+    car, recorded_at = signal.vehicle, signal.recorded_at
+    value = in_unit(signal.value or 0, car.fleetio_meter_unit)
+    key = f"odometer:{car.pk}:{car.fleetio_id}:{value:.1f}{car.fleetio_meter_unit}"
+    rows = OutboxEntry.objects.filter(kind=KIND, vehicle=car)
+    same = rows.filter(dedupe_key=key)
+    if same.exclude(state=OutboxEntry.State.CANCELLED).exists() or recorded_at is None:
+        return False
+    same.delete()  # cancelled, so nothing of it ever left the house
+    outbox.cancel(rows, reason="a newer odometer followed", now=now)
+    outbox.enqueue(
+        KIND,
+        dedupe_key=key,
+        payload={
+            "vehicle": car.pk,
+            "fleetio_id": car.fleetio_id,
+            "km": signal.value,
+            "recorded_at": recorded_at.isoformat(),
+        },
+        about=car,
+        vehicle=car,
+        now=now,
+    )
     return True
 
 

@@ -1,7 +1,7 @@
 """Rate limits, pauses and leases of the providers, shared by every worker through one row."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import F, Q, Value
 from django.db.models.functions import Greatest
@@ -78,9 +78,10 @@ def pause(name: str, *, until: datetime, reason: str, now: datetime) -> None:
         activity.record(f"Calls to {name} paused: {reason}", now=now)
 
 
-def resume(name: str) -> None:
-    """Allow calls again."""
-    ProviderGate.objects.filter(name=name).update(paused_until=None, paused_reason="")
+def resume(name: str) -> bool:
+    """Allow calls again. True when they were paused."""
+    paused = ProviderGate.objects.filter(name=name, paused_until__isnull=False)
+    return paused.update(paused_until=None, paused_reason="") > 0
 
 
 def acquire_lease(name: str, *, owner: str, seconds: float, now: datetime) -> bool:
@@ -104,4 +105,7 @@ def is_paused(name: str, *, now: datetime) -> bool:
     return ProviderGate.objects.filter(name=name, paused_until__gt=now).exists()
 
 
-FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+def why_paused(name: str) -> str:
+    """Until when and why, for people."""
+    gate = ProviderGate.objects.get(name=name)
+    return f"{name} is paused until {gate.paused_until:%H:%M} UTC: {gate.paused_reason}"

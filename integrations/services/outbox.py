@@ -9,8 +9,9 @@ import logging
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from smtplib import (
     SMTPAuthenticationError,
@@ -60,13 +61,17 @@ class DeliveryCount:
     unclear: int = 0
     stopped: str = ""
     refused: bool = False
-    attempted: int = 0
-    unanswered: int = 0
+    tried: Counter[str] = field(default_factory=Counter)  # by lane, as the next one
+    unanswered: Counter[str] = field(default_factory=Counter)
 
     @property
     def unreachable(self) -> bool:
-        """Nobody answered at all."""
-        return self.attempted > 0 and self.unanswered == self.attempted
+        """Somebody, Fleetio or the mail server, did not answer at all."""
+        return any(self.unanswered[lane] == tried for lane, tried in self.tried.items())
+
+    @property
+    def attempted(self) -> int:
+        return self.tried.total()
 
 
 def enqueue(
@@ -180,7 +185,7 @@ def _deliver_lane(
     for done, pk in enumerate(_in_turns(due), start=1):
         now = clock()
         if gates.is_paused(lane, now=now):
-            total.stopped = f"{lane} is paused"
+            total.stopped = gates.why_paused(lane)
             return
         if owner and not gates.acquire_lease(
             lane, owner=owner, seconds=ACCOUNT_LEASE_SECONDS, now=now
@@ -229,7 +234,7 @@ def _attempt(pk: int, now: datetime, total: DeliveryCount) -> bool:
     if claimed is None:
         return True
     entry, unclear = claimed
-    total.attempted += 1
+    total.tried[entry.lane] += 1
     try:
         outcome = _call(entry, unclear, now)
     except ClientError as exc:
@@ -313,7 +318,7 @@ def _failed(
         )
         total.dead += 1
         return True
-    total.unanswered += exc.status_code is None
+    total.unanswered[entry.lane] += exc.status_code is None
     wait = max(schedule.backoff(entry.attempts), SETTLE if unclear else timedelta())
     _finish(entry, state=waiting, last_error=text, next_attempt_at=now + wait)
     total.unclear += unclear

@@ -42,6 +42,9 @@ def worst(errors: Sequence[SignalError]) -> ClientError | None:
 
 
 def told_to_wait(errors: Sequence[SignalError], now: datetime) -> datetime | None:
+    """Until when, after a poll that brought something: items may still say to wait."""
+    if any(error.outcome is Outcome.QUOTA for error in errors):
+        return schedule.next_month(now)
     waits = [error for error in errors if error.outcome is Outcome.WAIT]
     return now + max(_wait(e.retry_after, VEHICLE_WAIT) for e in waits) if waits else None
 

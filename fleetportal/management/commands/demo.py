@@ -29,7 +29,9 @@ class Command(PortalCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="one full cycle, then exit")
-        parser.add_argument("--port", type=int, help="port of the site (8000)")
+        parser.add_argument(
+            "--port", type=int, choices=range(1, 65536), metavar="N", help="port of the site"
+        )
         parser.add_argument("--vehicles", type=int, default=12, help="how many cars")
 
     def handle(self, *args: Any, once: bool, vehicles: int, **options: Any) -> None:

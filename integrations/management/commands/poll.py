@@ -42,9 +42,10 @@ class Command(PortalCommand):
                 progress(len(polled), len(ids))
                 if result and result.outcome in {Outcome.WAIT_ALL, Outcome.STOP}:
                     break
-        self._report(polled, len(ids))
+        others = Vehicle.objects.readable().count() - len(ids)
+        self._report(polled, len(ids), 0 if vin else max(others, 0))
 
-    def _report(self, polled: list[Polled], due: int) -> None:
+    def _report(self, polled: list[Polled], due: int, others: int) -> None:
         failed = [p for p in polled if p.outcome is not None]
         for result in failed:
             self.stderr.write(f"vehicle {result.vehicle_id}: {result.error}")
@@ -53,7 +54,7 @@ class Command(PortalCommand):
         readings = sum(p.ingested.readings for p in polled)
         refused = outcomes[Outcome.STOP] > 0
         unreachable = bool(polled) and outcomes[Outcome.RETRY] == len(polled)
-        self.summary(
-            f"{read} of {due} vehicles read, {readings} new readings, {len(failed)} failed",
-            failed=refused or unreachable,
-        )
+        text = f"{read} of {due} vehicles read, {readings} new readings, {len(failed)} failed"
+        if others:
+            text += f", {others} not due or told to wait"
+        self.summary(text, failed=refused or unreachable)
