@@ -467,7 +467,7 @@ def test_driver_sees_the_cars_what_is_read_and_since_when(
     assert "Hello Maria Lopez" in page
     assert "Van 7 (2021 FORD TRANSIT)" in page
     assert f"VIN {VIN}" in page
-    assert "A car; its make and model follow soon" in page
+    assert "Makes and models of new cars follow soon" in page
     assert "Connected since March 2, 2026" in page
     assert "to know when a service is due" in page
 
