@@ -7,7 +7,7 @@ from celery import shared_task
 from fleetportal import clock
 from integrations import conf, registry
 from integrations.models import Heartbeat
-from integrations.services import connections, outbox, polling, tokens
+from integrations.services import connections, delivery, polling, tokens
 
 POLLS_AT_ONCE = 500
 
@@ -65,11 +65,11 @@ def poll_vehicle(vehicle_id: int, scheduled: bool = True) -> None:
 
 @shared_task
 def deliver_mail() -> int:
-    return outbox.deliver_due(clock=clock.now, lanes=[registry.MAIL]).done
+    return delivery.deliver_due(clock=clock.now, lanes=[registry.MAIL]).done
 
 
 @shared_task
 def deliver_fleetio() -> int:
     if not conf.has_fleetio():
         return 0
-    return outbox.deliver_due(clock=clock.now, lanes=[registry.FLEETIO]).done
+    return delivery.deliver_due(clock=clock.now, lanes=[registry.FLEETIO]).done

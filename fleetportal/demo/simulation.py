@@ -9,7 +9,7 @@ from fleetportal import clock
 from integrations import conf, registry
 from integrations.models import Vehicle
 from integrations.sandbox import Sandbox
-from integrations.services import outbox, polling
+from integrations.services import delivery, polling
 from maintenance import tasks
 
 PAST = timedelta(days=8)
@@ -52,7 +52,7 @@ class Simulation:
         self.deliver()
 
     def deliver(self) -> None:
-        outbox.deliver_due(clock=clock.now, lanes=[registry.MAIL, registry.FLEETIO])
+        delivery.deliver_due(clock=clock.now, lanes=[registry.MAIL, registry.FLEETIO])
 
 
 class Live:

@@ -1,7 +1,5 @@
 """OAuth tokens: encrypted, versioned, refreshed under a lease."""
 
-from datetime import datetime
-
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -11,10 +9,6 @@ from integrations.models.people import Connection
 
 
 class OAuthTokenQuerySet(models.QuerySet["OAuthToken"]):
-    def interrupted(self, now: datetime) -> "OAuthTokenQuerySet":
-        """Refreshes that a worker began and did not finish."""
-        return self.filter(lease_until__lte=now)
-
     def refreshable(self) -> "OAuthTokenQuerySet":
         """Tokens of connections that are still meant to work."""
         return self.exclude(refresh_token="").filter(

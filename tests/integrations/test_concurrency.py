@@ -28,6 +28,7 @@ from integrations.services import (
     connect_links,
     connection_status,
     connections,
+    delivery,
     fleetio_vehicles,
     gates,
     outbox,
@@ -318,7 +319,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_four_deliverers_at_once_send_nothing_twice(lane: str, sent: list[int]) -> None:
     rows = [make_outbox_entry(kind=f"test_{lane}", lane=lane) for _ in range(12)]
 
-    results = together(4, lambda _: outbox.deliver_due(clock=lambda: NOW, lanes=[lane]))
+    results = together(4, lambda _: delivery.deliver_due(clock=lambda: NOW, lanes=[lane]))
 
     assert errors(results) == []
     assert sorted(sent) == [row.pk for row in rows]
@@ -344,7 +345,7 @@ def test_the_fleetio_lane_has_one_sender(sent: list[int], monkeypatch: pytest.Mo
     for _ in range(6):
         make_outbox_entry(kind="test_fleetio", lane="fleetio")
 
-    together(6, lambda _: outbox.deliver_due(clock=lambda: NOW, lanes=["fleetio"]))
+    together(6, lambda _: delivery.deliver_due(clock=lambda: NOW, lanes=["fleetio"]))
 
     assert most == 1
     assert OutboxEntry.objects.filter(state="done").count() == 6
@@ -364,7 +365,7 @@ def test_a_row_is_cancelled_or_sent_but_never_both(sent: list[int]) -> None:
 
     def work(n: int) -> Any:
         if n == 0:
-            return outbox.deliver_due(clock=lambda: NOW, lanes=["mail"])
+            return delivery.deliver_due(clock=lambda: NOW, lanes=["mail"])
         return outbox.cancel(OutboxEntry.objects.all(), reason="over", now=NOW)
 
     assert errors(together(2, work)) == []

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection as database
 
 from integrations.models import Activity, ConnectLink, Driver, OutboxEntry, PortalSettings
-from integrations.services import connect_links, outbox
+from integrations.services import connect_links, delivery
 from tests.factories import NOW, make_driver, make_group, make_link, make_user
 
 pytestmark = pytest.mark.django_db
@@ -163,8 +163,8 @@ def test_a_used_link_cannot_be_withdrawn() -> None:
 # --- Mail -------------------------------------------------------------------------------------
 
 
-def deliver(now: datetime = NOW) -> outbox.DeliveryCount:
-    return outbox.deliver_due(clock=lambda: now, lanes=["mail"])
+def deliver(now: datetime = NOW) -> delivery.DeliveryCount:
+    return delivery.deliver_due(clock=lambda: now, lanes=["mail"])
 
 
 def test_the_mail_carries_a_working_link_and_the_database_does_not() -> None:

@@ -11,9 +11,9 @@ from integrations.clients.errors import ClientError
 from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import Activity, OutboxEntry, PortalSettings, Signal, Vehicle
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
-from integrations.services import fleetio_vehicles, outbox
+from integrations.services import delivery, fleetio_vehicles
+from integrations.services.delivery import DeliveryCount
 from integrations.services.fleetio_vehicles import KIND, Matched
-from integrations.services.outbox import DeliveryCount
 from tests.factories import make_outbox_entry, make_signal, make_vehicle
 from tests.integrations.world import World, running
 
@@ -217,7 +217,7 @@ def queue(world: World) -> int:
 
 
 def deliver(world: World) -> DeliveryCount:
-    return outbox.deliver_due(clock=world.clock, lanes=["fleetio"])
+    return delivery.deliver_due(clock=world.clock, lanes=["fleetio"])
 
 
 def entries(world: World) -> list[tuple[float, bool]]:

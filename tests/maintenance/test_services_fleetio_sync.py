@@ -11,7 +11,7 @@ from integrations import conf, registry
 from integrations.clients.errors import ClientError
 from integrations.models import ProviderGate, Vehicle
 from integrations.sandbox import Fault, Sandbox
-from integrations.services import fleetio_vehicles, outbox
+from integrations.services import delivery, fleetio_vehicles
 from maintenance.models import Alert, FleetioIssue, ServiceRecord
 from maintenance.services import fleetio_sync
 from tests.factories import NOW, make_service, make_vehicle
@@ -47,7 +47,7 @@ def car(sandbox: Sandbox) -> Vehicle:
 
 def deliver(at: datetime = NOW) -> FleetioIssue:
     clock.set_source(lambda: at)
-    outbox.deliver_due(clock=clock.now, lanes=[registry.FLEETIO])
+    delivery.deliver_due(clock=clock.now, lanes=[registry.FLEETIO])
     return FleetioIssue.objects.get()
 
 
@@ -206,7 +206,7 @@ def test_issues_of_others_are_left_alone(sandbox: Sandbox, car: Vehicle) -> None
 def test_those_who_were_told_hear_of_the_end(sandbox: Sandbox, car: Vehicle) -> None:
     open_alert(car)
     issue = deliver()
-    outbox.deliver_due(clock=clock.now, lanes=[registry.MAIL])
+    delivery.deliver_due(clock=clock.now, lanes=[registry.MAIL])
     move(sandbox, issue, "resolve", NOW + HOUR)
     bring_back(NOW + 2 * HOUR)
 

@@ -12,8 +12,8 @@ from integrations import conf, registry
 from integrations.models import OutboxEntry, PortalSettings, ProviderGate, Vehicle
 from integrations.sandbox import FOREVER, Fault, Sandbox
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before, empty_body
-from integrations.services import fleetio_vehicles, outbox
-from integrations.services.outbox import DeliveryCount
+from integrations.services import delivery, fleetio_vehicles, outbox
+from integrations.services.delivery import DeliveryCount
 from maintenance.models import Alert, FleetioIssue, Rule
 from maintenance.services import alerts, issues
 from tests.factories import NOW, make_alert, make_vehicle
@@ -54,7 +54,7 @@ def car(sandbox: Sandbox) -> Vehicle:
 
 def deliver(at: datetime = NOW) -> DeliveryCount:
     clock.set_source(lambda: at)
-    return outbox.deliver_due(clock=clock.now, lanes=[registry.FLEETIO])
+    return delivery.deliver_due(clock=clock.now, lanes=[registry.FLEETIO])
 
 
 def deliver_until_quiet(at: datetime = NOW, *, rounds: int = 30) -> datetime:

@@ -5,7 +5,7 @@ from typing import Any
 from fleetportal import clock
 from integrations import conf, registry
 from integrations.management.base import PortalCommand
-from integrations.services import outbox
+from integrations.services import delivery
 
 
 class Command(PortalCommand):
@@ -14,7 +14,7 @@ class Command(PortalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         lanes = [registry.MAIL, *([registry.FLEETIO] if conf.has_fleetio() else [])]
         with self.progress("Sending") as progress:
-            count = outbox.deliver_due(clock=clock.now, lanes=lanes, progress=progress)
+            count = delivery.deliver_due(clock=clock.now, lanes=lanes, progress=progress)
         text = f"{count.done} sent, {count.waiting} waiting, {count.unclear} unclear"
         text += f", {count.dead} given up"
         if count.stopped:

@@ -18,8 +18,8 @@ from integrations import registry
 from integrations.clients.errors import ClientError, Outcome
 from integrations.models import Activity, OutboxEntry, ProviderGate
 from integrations.registry import FLEETIO, MAIL, Postponed, Sent
-from integrations.services import gates, outbox
-from integrations.services.outbox import DeliveryCount
+from integrations.services import delivery, gates, outbox
+from integrations.services.delivery import DeliveryCount
 from tests.factories import NOW, make_link, make_outbox_entry, make_user, make_vehicle
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +65,7 @@ def write(kind: str = "a", **fields: Any) -> OutboxEntry:
 
 
 def deliver(at: datetime = NOW, *lanes: str) -> DeliveryCount:
-    return outbox.deliver_due(clock=lambda: at, lanes=lanes or (FLEETIO,))
+    return delivery.deliver_due(clock=lambda: at, lanes=lanes or (FLEETIO,))
 
 
 def seen(entry: OutboxEntry) -> tuple[str, int]:
@@ -136,7 +136,7 @@ def test_the_row_says_sending_before_the_call(outside: Outside) -> None:
     outside.before = look
     deliver()
 
-    assert states == [("sending", 1, NOW + outbox.LEASE, NOW)]
+    assert states == [("sending", 1, NOW + delivery.LEASE, NOW)]
 
 
 def test_only_what_is_due_in_the_lane_is_sent(outside: Outside) -> None:
@@ -170,7 +170,7 @@ def test_progress_is_told_after_each_attempt(outside: Outside) -> None:
     write()
     told: list[tuple[int, int]] = []
 
-    outbox.deliver_due(
+    delivery.deliver_due(
         clock=lambda: NOW,
         lanes=[FLEETIO],
         progress=lambda done, total: told.append((done, total)),
@@ -181,7 +181,7 @@ def test_progress_is_told_after_each_attempt(outside: Outside) -> None:
 
 def test_a_row_that_somebody_claimed_a_moment_earlier_is_left_to_them(outside: Outside) -> None:
     entry = write("mail")
-    earlier = {"state": "sending", "attempts": 1, "lease_until": NOW + outbox.LEASE}
+    earlier = {"state": "sending", "attempts": 1, "lease_until": NOW + delivery.LEASE}
     done: list[str] = []
 
     def step_in(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -225,8 +225,8 @@ def test_a_row_whose_sender_was_killed_is_unclear_and_looked_for_first(outside: 
         deliver()
     assert seen(entry) == ("sending", 1)
 
-    assert deliver(NOW + outbox.LEASE - SECOND).attempted == 0
-    assert deliver(NOW + outbox.LEASE).done == 1
+    assert deliver(NOW + delivery.LEASE - SECOND).attempted == 0
+    assert deliver(NOW + delivery.LEASE).done == 1
 
     assert outside.calls == [(entry.pk, False), (entry.pk, True)]
     assert seen(entry) == ("done", 2)
@@ -257,7 +257,7 @@ def test_a_lost_answer_is_unclear_for_good_and_waits_for_the_list_to_catch_up(
     count = deliver()
     assert (count.unclear, count.waiting) == (1, 0)
     assert seen(entry) == ("unknown", 1)
-    assert entry.next_attempt_at >= NOW + outbox.SETTLE
+    assert entry.next_attempt_at >= NOW + delivery.SETTLE
 
     at = entry.next_attempt_at
     deliver(at)
@@ -293,12 +293,12 @@ def test_nobody_answering_at_all_is_told_apart_from_a_refusal(outside: Outside) 
 
 def test_it_is_given_up_after_as_many_attempts_as_allowed(outside: Outside) -> None:
     car = make_vehicle()
-    entry = write(attempts=outbox.MAX_ATTEMPTS - 1, vehicle=car)
+    entry = write(attempts=delivery.MAX_ATTEMPTS - 1, vehicle=car)
     outside.answers = [failure(Outcome.RETRY)]
 
     assert deliver().dead == 1
 
-    assert seen(entry) == ("dead", outbox.MAX_ATTEMPTS)
+    assert seen(entry) == ("dead", delivery.MAX_ATTEMPTS)
     assert entry.finished_at == NOW
     assert Activity.objects.get(vehicle=car).what == f"Given up: a {entry.pk}. Fleetio: no"
     assert deliver(NOW + 30 * timedelta(days=1)).attempted == 0
@@ -562,7 +562,7 @@ def test_a_host_with_the_longest_name_can_send(
 
     assert deliver().done == 1
     owner = ProviderGate._meta.get_field("lease_owner")
-    assert len(outbox.account_owner()) <= (owner.max_length or 0)
+    assert len(delivery.account_owner()) <= (owner.max_length or 0)
 
 
 def test_mails_need_no_account_of_their_own(outside: Outside) -> None:
