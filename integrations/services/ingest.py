@@ -30,6 +30,7 @@ from integrations.signals import readings_recorded
 logger = logging.getLogger(__name__)
 
 RECHECK_AFTER = timedelta(days=30)
+LONGEST_CODE = 80  # system names are open; what no column holds is nobody's system
 Quality = Reading.Quality
 
 _SUPPORT = {
@@ -95,7 +96,7 @@ def ingest(
         batch = _Batch(vehicle, source, event_id, now, signals)
         batch.codes_before = _trouble_codes(signals.get(TROUBLE_CODES))
         for result in results:
-            if result.code in IDENTITY:
+            if result.code in IDENTITY or len(result.code) > LONGEST_CODE:
                 continue
             if isinstance(result, SignalError):
                 _note_error(batch, result)

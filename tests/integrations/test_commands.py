@@ -23,7 +23,7 @@ from integrations.models import (
     VehicleGroup,
 )
 from integrations.sandbox.faults import dropped_before
-from integrations.services import connect_links, fleetio_vehicles, outbox
+from integrations.services import connect_links, delivery, fleetio_vehicles
 from tests.factories import make_outbox_entry, make_signal, make_token, make_vehicle
 from tests.integrations.world import World, running, without_rules
 
@@ -355,7 +355,7 @@ def test_a_database_that_is_away_is_1_and_said_in_one_sentence(
     def away(**_: Any) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(outbox, "deliver_due", away)
+    monkeypatch.setattr(delivery, "deliver_due", away)
 
     with pytest.raises(CommandError, match="The database could not be reached") as caught:
         call_command("deliver")

@@ -11,7 +11,7 @@ from integrations.clients.errors import ClientError
 from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import Activity, OutboxEntry, PortalSettings, Signal, Vehicle
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
-from integrations.services import delivery, fleetio_vehicles
+from integrations.services import delivery, fleetio_vehicles, outbox
 from integrations.services.delivery import DeliveryCount
 from integrations.services.fleetio_vehicles import KIND, Matched
 from tests.factories import make_outbox_entry, make_signal, make_vehicle
@@ -303,6 +303,29 @@ def test_a_newer_odometer_supersedes_one_that_waits(world: World, car: Vehicle) 
     assert states == [("cancelled", "a newer odometer followed"), ("pending", "")]
     deliver(world)
     assert entries(world) == [(50_030.0, False)]
+
+
+def test_one_who_queues_from_an_older_reading_takes_nothing_back(
+    world: World, car: Vehicle
+) -> None:
+    older = Signal.objects.select_related("vehicle").get(vehicle=car, code=ODOMETER)
+    drive(world, 30)
+    queue(world)
+
+    assert not fleetio_vehicles._queue(older, world.now)
+
+    deliver(world)
+    assert entries(world) == [(50_030.0, False)]
+
+
+def test_an_odometer_whose_row_was_cancelled_is_queued_again(world: World, car: Vehicle) -> None:
+    queue(world)
+    outbox.cancel(OutboxEntry.objects.all(), reason="a newer odometer followed", now=world.now)
+
+    assert queue(world) == 1
+
+    deliver(world)
+    assert entries(world) == [(50_000.0, False)]
 
 
 @pytest.mark.parametrize(

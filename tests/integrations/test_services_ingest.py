@@ -514,3 +514,11 @@ def test_a_stale_object_does_not_turn_the_car_back_to_another_way_of_reading(car
     put(car, said(50))
 
     assert Vehicle.objects.get().smartcar_id == "the way in use now"
+
+
+def test_a_name_that_no_column_holds_is_nobodys_signal(car: Vehicle) -> None:
+    status = {"status": "ALERT", "description": ""}
+
+    put(car, said(status, code="diagnostics-" + "x" * 100), said(40))
+
+    assert [row.code for row in Signal.objects.all()] == [OIL_LIFE]

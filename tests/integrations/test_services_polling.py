@@ -785,3 +785,27 @@ def test_two_consents_that_reach_one_car_become_one_car_read_through_the_newest(
 def test_each_error_of_the_table_is_expected_here() -> None:
     assert set(OF_PAIR) <= set(ERRORS)
     assert {type_ for type_, _code in ERRORS} == {*OF_TYPE, "RATE_LIMIT", "BILLING"}
+
+
+def test_a_fault_of_our_own_in_one_cars_answer_leaves_the_others_to_be_read(
+    world: World, car: Vehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: Any, **__: Any) -> list[Any]:
+        raise OverflowError("int too large to convert to float")
+
+    monkeypatch.setattr(type(world.smartcar), "read", stumble)
+
+    assert outcome_of(world, car) is Outcome.RETRY
+
+    assert car.last_error == "Internal error: OverflowError"
+    assert car.poll_failures == 1
+
+
+def test_an_allowance_that_ends_in_the_middle_of_a_batch_ends_the_polling_of_the_month(
+    world: World, car: Vehicle
+) -> None:
+    fail_items(world, ("BILLING", "VEHICLE_REQUEST_LIMIT"), "/engine/oil")
+
+    assert outcome_of(world, car) is None
+
+    assert car.not_before == datetime(2026, 4, 1, tzinfo=UTC)
