@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from django.core.management import CommandError, call_command
 
 from integrations.sandbox import Sandbox
 from tests.processes import ROOT, environment, free_port, manage, started, wait_until
@@ -121,3 +122,10 @@ def test_serve_says_when_its_port_is_taken(portal: Portal) -> None:
     refused = manage(portal.env, "serve", "--port", port)
     assert refused.returncode == 2
     assert f"Port {port} cannot be used" in refused.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "x"])
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_what_is_no_port_is_wrong_usage(command: str, port: str) -> None:
+    with pytest.raises(CommandError, match="--port"):
+        call_command(command, "--port", port)

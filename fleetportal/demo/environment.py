@@ -30,10 +30,11 @@ def enter(argv: list[str]) -> None:
     if {"-h", "--help"} & set(argv):
         os.environ.update(_settings(Path(tempfile.gettempdir()), 8000))
         return
+    port = _port(argv)
     made = Path(tempfile.mkdtemp(prefix="fleet-portal-demo-"))
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     # The demo is this project's own program, started again with its own arguments.
-    os.execve(sys.executable, [sys.executable, *argv], kept | _settings(made, _port(argv)))  # noqa: S606
+    os.execve(sys.executable, [sys.executable, *argv], kept | _settings(made, port))  # noqa: S606
 
 
 def _port(argv: list[str]) -> int:

@@ -1,6 +1,7 @@
 """What the portal's commands have in common: one summary line, progress, exit codes."""
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,14 @@ from rich.progress import Progress
 from integrations.models.encryption import DecryptionError
 
 Advance = Callable[[int, int], None]
+
+
+def port(text: str) -> int:
+    """A port to listen on, for argparse."""
+    number = int(text)
+    if not 1 <= number <= 65_535:
+        raise ArgumentTypeError("a port is a number from 1 to 65535")
+    return number
 
 
 class PortalCommand(BaseCommand):

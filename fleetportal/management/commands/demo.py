@@ -18,7 +18,7 @@ from fleetportal import clock
 from fleetportal.demo import environment, people, report
 from fleetportal.demo.simulation import Live, Simulation
 from fleetportal.embedded import Site, Workers
-from integrations.management.base import PortalCommand
+from integrations.management.base import PortalCommand, port
 
 CARS_PER_DRIVER = 3
 
@@ -29,9 +29,7 @@ class Command(PortalCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="one full cycle, then exit")
-        parser.add_argument(
-            "--port", type=int, choices=range(1, 65536), metavar="N", help="port of the site"
-        )
+        parser.add_argument("--port", type=port, metavar="N", help="port of the site")
         parser.add_argument("--vehicles", type=int, default=12, help="how many cars")
 
     def handle(self, *args: Any, once: bool, vehicles: int, **options: Any) -> None:

@@ -12,13 +12,14 @@ from django.db.migrations.executor import MigrationExecutor
 
 from fleetportal.embedded import Site, Workers
 from integrations.management.base import PortalCommand
+from integrations.management.base import port as a_port
 
 
 class Command(PortalCommand):
     help = "Runs the site, a worker and beat in this one process: the embedded size."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, choices=range(1, 65536), metavar="N")
+        parser.add_argument("--port", type=a_port, default=8000, metavar="N")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
 
     def handle(self, *args: Any, port: int, host: str, **options: Any) -> None:
