@@ -73,8 +73,9 @@ class DriverAdmin(PortalAdmin):
         if not change:
             obj.created_at = now
         super().save_model(request, obj, form, change)
-        if not change:
-            activity.record("Driver added", now=now, about=obj, user=acting_user(request))
+        if form.changed_data:
+            what = f"Driver changed: {words.changes(obj, form)}" if change else "Driver added"
+            activity.record(what, now=now, about=obj, user=acting_user(request))
 
     def has_invite_permission(self, request: HttpRequest) -> bool:
         return acting_user(request).has_perm("integrations.add_connectlink")

@@ -13,11 +13,11 @@ from fleetportal import clock
 from fleetportal.site import FirstStep, Tile
 from integrations import conf, tasks
 from integrations.admin import vehicle_panels, words
-from integrations.admin.base import Panel, PortalAdmin
+from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.connections import status_badge
 from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import Connection, ConnectLink, Make, Signal, Vehicle, VehicleGroup
-from integrations.services import schedule
+from integrations.services import activity, schedule
 
 POLLS_AT_ONCE = 100
 FAILING_AFTER = 3
@@ -125,6 +125,9 @@ class VehicleAdmin(PortalAdmin):
     def save_model(self, request: HttpRequest, obj: Vehicle, form: Any, change: bool) -> None:
         # Workers write the other columns meanwhile: only what was typed may be saved.
         obj.save(update_fields=[name for name in ("name", "group") if name in form.changed_data])
+        if form.changed_data:
+            what = f"Vehicle changed: {words.changes(obj, form)}"
+            activity.record(what, now=clock.now(), about=obj, user=acting_user(request))
 
     @admin.display(description=gettext_lazy("vehicle"), ordering="name")
     def car(self, vehicle: Vehicle) -> str:

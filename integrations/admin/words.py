@@ -159,3 +159,11 @@ def _tires(data: dict[str, Any], unit: str) -> str:
     if unit == PortalSettings.Distance.MILES:
         return _("%(list)s psi") % {"list": " / ".join(f"{p / KPA_PER_PSI:.0f}" for p in pressures)}
     return _("%(list)s kPa") % {"list": " / ".join(f"{p:.0f}" for p in pressures)}
+
+
+def changes(obj: Model, form: Any) -> str:
+    """What a form changed, as name and new value."""
+    values = ((name, getattr(obj, name)) for name in form.changed_data)
+    return ", ".join(
+        f"{name}: {_('none') if value in (None, '') else value}" for name, value in values
+    )

@@ -65,6 +65,17 @@ def test_adding_a_driver_writes_the_address_in_small_letters(admin_client: Clien
     assert Activity.objects.get().what == "Driver added"
 
 
+def test_who_changed_a_driver_and_what_is_written_down(admin_client: Client) -> None:
+    driver = make.make_driver()
+    address = reverse("admin:integrations_driver_change", args=[driver.pk])
+
+    admin_client.post(address, {"name": driver.name, "email": driver.email})
+    admin_client.post(address, {"name": driver.name, "email": driver.email})  # changes nothing
+
+    written = Activity.objects.get()
+    assert (written.what, written.actor) == ("Driver changed: is_active: False", "admin")
+
+
 def test_a_driver_is_not_added_twice(admin_client: Client) -> None:
     make.make_driver(email="ann@example.com")
     typed = {"name": "Ann", "email": "ANN@example.com", "is_active": "on"}
@@ -261,6 +272,7 @@ def test_saving_a_vehicle_leaves_the_columns_of_workers_alone(admin_client: Clie
     changed = Vehicle.objects.get()
     assert (changed.name, changed.group) == ("Van 7", group)
     assert (changed.vin, changed.calls_used) == (vehicle.vin, 0)
+    assert Activity.objects.get().what == f"Vehicle changed: name: Van 7, group: {group}"
 
 
 @pytest.mark.parametrize("what", ["reconnect", "failing", "rules", "unmatched", "unread"])
