@@ -36,6 +36,7 @@ LEASE = timedelta(seconds=90)  # longer than one attempt: several calls of at mo
 ACCOUNT_LEASE_SECONDS = 120
 SETTLE = timedelta(seconds=45)  # a list may lag behind a create
 MAX_ATTEMPTS = 20
+LONGEST_WAIT = 86_400.0  # a nonsense Retry-After must not silence an account for good
 REFUSED_WAIT = timedelta(minutes=5)  # our own credentials: heals soon after they are mended
 MAIL_NEVER_SENT = (
     ConnectionRefusedError,
@@ -230,7 +231,7 @@ def _failed(
     text = _explain(exc)
     logger.warning("%s: %s", entry, text)
     if exc.outcome in {Outcome.STOP, Outcome.WAIT, Outcome.WAIT_ALL}:
-        wait = timedelta(seconds=exc.retry_after or 60)
+        wait = timedelta(seconds=min(exc.retry_after or 60, LONGEST_WAIT))
         if exc.outcome is Outcome.STOP:
             wait = REFUSED_WAIT
             total.refused = True

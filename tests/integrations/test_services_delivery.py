@@ -570,3 +570,15 @@ def test_mails_need_no_account_of_their_own(outside: Outside) -> None:
     gates.acquire_lease(MAIL, owner="x", seconds=999, now=NOW)
 
     assert deliver(NOW, MAIL).done == 1
+
+
+@pytest.mark.parametrize("seconds", [1e12, 1e300])
+def test_a_nonsense_retry_after_pauses_for_a_day_at_most(outside: Outside, seconds: float) -> None:
+    entry = write()
+    outside.answers = [failure(Outcome.WAIT, status_code=429, retry_after=seconds)]
+
+    deliver()
+
+    assert seen(entry) == ("pending", 0)
+    assert gates.is_paused(FLEETIO, now=NOW + 23 * HOUR)
+    assert not gates.is_paused(FLEETIO, now=NOW + 24 * HOUR)
