@@ -25,9 +25,12 @@ def _every(seconds: float, task: str) -> dict[str, Any]:
 
 app.conf.beat_schedule = {
     "heartbeat": _every(15, "integrations.tasks.heartbeat"),
-    "finish-interrupted-refreshes": _every(15, "integrations.tasks.finish_interrupted_refreshes"),
+    # Two or three looks within the minute that a spent refresh token can be repeated in.
+    "finish-interrupted-refreshes": _every(5, "integrations.tasks.finish_interrupted_refreshes"),
+    "resume-interrupted-polls": _every(5, "integrations.tasks.resume_interrupted_polls"),
     "refresh-due-tokens": _every(300, "integrations.tasks.refresh_due_tokens"),
     "list-missing-vehicles": _every(300, "integrations.tasks.list_missing_vehicles"),
+    "reconcile-connections": _every(86_400, "integrations.tasks.reconcile_connections"),
     "poll-due-vehicles": _every(60, "integrations.tasks.poll_due_vehicles"),
     "deliver-mail": _every(10, "integrations.tasks.deliver_mail"),
     "deliver-fleetio": _every(10, "integrations.tasks.deliver_fleetio"),

@@ -108,10 +108,10 @@ def _smartcar() -> Iterator[Found]:
         return
     try:
         # No refresh token looks like this one: being told so proves the credentials good.
-        conf.get_smartcar_client().refresh("fleet-portal-doctor")
+        conf.get_smartcar_client(someone_waits=True).refresh("fleet-portal-doctor")
     except ClientError as exc:
         if exc.outcome is Outcome.RECONNECT:
-            yield Found("Smartcar", True, "accepts our credentials" + _resume(gates.SMARTCAR))
+            yield _accepted()
             yield _clock(settings.SMARTCAR_AUTH_ORIGIN)
         elif exc.outcome is Outcome.STOP:
             hint = "look at SMARTCAR_CLIENT_ID and SMARTCAR_CLIENT_SECRET"
@@ -119,12 +119,18 @@ def _smartcar() -> Iterator[Found]:
         else:
             yield Found("Smartcar", False, f"cannot be reached ({exc})")
     else:
-        yield Found("Smartcar", True, "accepts our credentials" + _resume(gates.SMARTCAR))
+        yield _accepted()
 
 
-def _resume(name: str) -> str:
+def _accepted() -> Found:
+    resumed = _resume(gates.SMARTCAR_TOKENS, gates.SMARTCAR)
+    return Found("Smartcar", True, "accepts our credentials" + resumed)
+
+
+def _resume(*names: str) -> str:
     """Credentials that are good again end a pause at once."""
-    return "; calls were paused and go on now" if gates.resume(name) else ""
+    resumed = [gates.resume(name, now=clock.now()) for name in names]
+    return "; calls were paused and go on now" if any(resumed) else ""
 
 
 def _clock(url: str) -> Found:

@@ -7,6 +7,7 @@ one `PortalSettings` row.
 import base64
 import hashlib
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -58,8 +59,11 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _is_https else 
 SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _is_https
 SECURE_HSTS_PRELOAD = _is_https
+# The address of a driver's page is a key, so no other site may learn it; but not "no-referrer":
+# browsers then send `Origin: null` with forms, which the CSRF check refuses.
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True  # forms carry the token; no script of ours reads the cookie
 SESSION_COOKIE_SAMESITE = "Lax"  # the redirect back from Connect must bring the session along
 X_FRAME_OPTIONS = "DENY"
 
@@ -72,6 +76,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "axes",
     "integrations.apps.IntegrationsConfig",
     "maintenance.apps.MaintenanceConfig",
     "fleetportal.apps.FleetPortalConfig",
@@ -81,12 +86,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "fleetportal.urls"
@@ -117,6 +123,24 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# After ten wrong passwords a name is refused for a quarter of an hour, from that address only: a
+# stranger elsewhere locks nobody out. `client_address` says which address that is.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "fleetportal.lockout.client_address"
+AXES_LOCKOUT_CALLABLE = "fleetportal.lockout.refuse"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else one who keeps trying locks for ever
+# Of each form and address as they were sent; the name too, where people type their password.
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken", "next"]
+AXES_DISABLE_ACCESS_LOG = True  # grows without end; failures are deleted once they are too old
+AXES_ENABLE_ADMIN = False
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
@@ -273,9 +297,20 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"hide_keys": {"()": "fleetportal.logs.HideKeys"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["hide_keys"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
+        # Through our one handler. Django's own would write links as they are, and mail whole
+        # requests to ADMINS.
+        "django": {"level": "INFO"},
+        "django.server": {"level": "INFO", "propagate": True},
         # It warns on every start that memory:// names no host.
         "kombu.connection": {"level": "ERROR"},
         "fleetportal": {"level": "INFO"},

@@ -1,6 +1,6 @@
 """Settings become ready clients here and nowhere else."""
 
-from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 
@@ -32,7 +32,7 @@ def fleetio_limit() -> Limit:
 
 def get_smartcar_client(*, someone_waits: bool = False) -> SmartcarV2:
     """The client for the Smartcar generation in use. Every call takes one from the shared bucket;
-    `someone_waits` counts calls but never refuses them.
+    with `someone_waits` it is counted, but neither a limit nor a pause refuses it.
     """
     config = SmartcarConfig(
         client_id=settings.SMARTCAR_CLIENT_ID,
@@ -46,17 +46,22 @@ def get_smartcar_client(*, someone_waits: bool = False) -> SmartcarV2:
         management_origin=settings.SMARTCAR_MANAGEMENT_API_ORIGIN,
         read_timeout=settings.SMARTCAR_READ_TIMEOUT,
     )
-    limit = smartcar_limit()
-    return SmartcarV2(config, gate=lambda: gates.take(limit, now=clock.now(), force=someone_waits))
+    counted = partial(gates.counted, clock=clock.now, force=someone_waits)
+    uncounted = partial(gates.uncounted, clock=clock.now, force=someone_waits)
+    return SmartcarV2(
+        config,
+        gate=partial(counted, smartcar_limit()),
+        token_gate=partial(uncounted, gates.SMARTCAR_TOKENS),
+        management_gate=partial(uncounted, gates.SMARTCAR_MANAGEMENT),
+    )
 
 
 def get_fleetio_client(*, someone_waits: bool = False) -> FleetioClient:
-    limit = fleetio_limit()
     return FleetioClient(
         api_token=settings.FLEETIO_API_TOKEN,
         account_token=settings.FLEETIO_ACCOUNT_TOKEN,
         base_url=settings.FLEETIO_BASE_URL,
-        gate=lambda: gates.take(limit, now=clock.now(), force=someone_waits),
+        gate=partial(gates.counted, fleetio_limit(), clock=clock.now, force=someone_waits),
     )
 
 
@@ -69,7 +74,4 @@ def has_fleetio() -> bool:
 
 
 def poll_policy() -> PollPolicy:
-    return PollPolicy(
-        calls_per_month=settings.SMARTCAR_CALLS_PER_VEHICLE_MONTH,
-        read_timeout=timedelta(seconds=settings.SMARTCAR_READ_TIMEOUT),
-    )
+    return PollPolicy(calls_per_month=settings.SMARTCAR_CALLS_PER_VEHICLE_MONTH)

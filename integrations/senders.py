@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations import conf, registry
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
-from integrations.services import connect_links, fleetio_vehicles
+from integrations.services import fleetio_vehicles, link_mails
 
 
 def _odometer(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
@@ -18,10 +18,16 @@ def _odometer(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Pos
 
 def register() -> None:
     registry.register_kind(
-        connect_links.KIND,
+        link_mails.INVITE,
         lane=registry.MAIL,
-        handler=connect_links.deliver,
+        handler=link_mails.deliver_invite,
         label=_("Portal link to the driver"),
+    )
+    registry.register_kind(
+        link_mails.RECONNECT,
+        lane=registry.MAIL,
+        handler=link_mails.deliver_reconnect,
+        label=_("Request to connect again"),
     )
     registry.register_kind(
         fleetio_vehicles.KIND,

@@ -3,10 +3,14 @@
 readings_recorded: sent inside the ingest transaction when something new was stored, with
     vehicle (Vehicle), codes (set of signal codes), signals (every Signal of the vehicle, as it
     stands now), now.
-connection_changed: sent after a connection's status changed, with connection, now.
+connection_changed: sent in the transaction that changed a connection's status, with connection,
+    user (who did it in the admin, or None), now.
+provider_refused: sent when a provider begins to refuse our credentials or account, once until it
+    accepts them again, with name, reason, now.
 """
 
 from django.dispatch import Signal
 
 readings_recorded = Signal()
 connection_changed = Signal()
+provider_refused = Signal()

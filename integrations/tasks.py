@@ -2,12 +2,19 @@
 task may run twice, late or never without harm.
 """
 
+import logging
+from datetime import datetime
+
 from celery import shared_task
+from django.conf import settings
 
 from fleetportal import clock
 from integrations import conf, registry
+from integrations.clients.errors import ClientError
 from integrations.models import Heartbeat
-from integrations.services import connections, delivery, polling, tokens
+from integrations.services import connections, delivery, polling, reconcile, tokens
+
+logger = logging.getLogger(__name__)
 
 POLLS_AT_ONCE = 500
 
@@ -42,6 +49,19 @@ def list_missing_vehicles() -> int:
 
 
 @shared_task
+def reconcile_connections() -> int:
+    """Consents that ended at Smartcar; needs the management token."""
+    if not conf.has_smartcar() or not settings.SMARTCAR_MANAGEMENT_TOKENS:
+        return 0
+    try:
+        found = reconcile.reconcile(client=conf.get_smartcar_client(), now=clock.now())
+    except ClientError as exc:  # tomorrow is another day; a refused token has told staff
+        logger.warning("connections were not compared: %s", exc)
+        return 0
+    return found.ended
+
+
+@shared_task
 def poll_due_vehicles() -> int:
     """Wake one task per car that is due; each claims its car before it reads."""
     if not conf.has_smartcar():
@@ -53,13 +73,25 @@ def poll_due_vehicles() -> int:
 
 
 @shared_task
-def poll_vehicle(vehicle_id: int, scheduled: bool = True) -> None:
+def resume_interrupted_polls() -> int:
+    """The cars that a killed worker was reading."""
+    if not conf.has_smartcar():
+        return 0
+    left = list(polling.interrupted(now=clock.now())[:POLLS_AT_ONCE])
+    for vehicle_id in left:
+        poll_vehicle.apply_async(args=(vehicle_id,), expires=10)
+    return len(left)
+
+
+@shared_task
+def poll_vehicle(vehicle_id: int, asked_at: str | None = None) -> None:
+    """`asked_at`: when a person asked for it, in ISO format; otherwise it has to be due."""
     polling.poll_vehicle(
         vehicle_id,
         client=conf.get_smartcar_client(),
         policy=conf.poll_policy(),
         now=clock.now(),
-        scheduled=scheduled,
+        asked_at=datetime.fromisoformat(asked_at) if asked_at else None,
     )
 
 

@@ -82,11 +82,13 @@ def _finish(request: HttpRequest, link: ConnectLink, code: str) -> HttpResponse:
         )
     except connections.LinkUsedError:
         link.refresh_from_db()
-        state = link.state(clock.now()).value
-        return _page(request, "link_closed", status=410, link=link, state=state)
+        state = link.state(clock.now())
+        if state is ConnectLink.State.VALID:  # another window is using it at this moment
+            state = ConnectLink.State.USED
+        return _page(request, "link_closed", status=410, link=link, state=state.value)
     except ClientError as exc:
         logger.warning("connect link %s: %s", link.pk, exc)
-        is_ours = exc.outcome is Outcome.STOP
+        is_ours = exc.outcome in {Outcome.STOP, Outcome.REJECTED}
         problem = consent.problem("configuration_error" if is_ours else "server_error", {})
         # A code that Smartcar does not know was forged or has expired: not the provider's fault.
         status = 400 if exc.outcome is Outcome.RECONNECT else 502

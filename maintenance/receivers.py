@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.dispatch import receiver
 
-from integrations.models import Signal, Vehicle
-from integrations.signals import readings_recorded
-from maintenance.services import evaluation, wanted
+from integrations.models import Connection, Signal, Vehicle
+from integrations.signals import connection_changed, provider_refused, readings_recorded
+from maintenance.services import evaluation, notices, wanted
 
 
 @receiver(readings_recorded)
@@ -20,6 +21,20 @@ def on_readings_recorded(
     if newly_identified or not any(signal.is_wanted for signal in signals):
         wanted.write_for(vehicle, signals)
     evaluation.evaluate(vehicle, signals, now=now)
+
+
+@receiver(connection_changed)
+def on_connection_changed(
+    sender: Any, connection: Connection, user: User | None, now: datetime, **kwargs: Any
+) -> None:
+    """Staff hear of what they did not do themselves."""
+    if user is None and connection.status != Connection.Status.ACTIVE:
+        notices.connection_lost(connection, now=now)
+
+
+@receiver(provider_refused)
+def on_provider_refused(sender: Any, name: str, reason: str, now: datetime, **kwargs: Any) -> None:
+    notices.provider_refuses(name, reason, now=now)
 
 
 def load() -> None:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from integrations import conf, registry
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
-from maintenance.services import announcements, emails, issues, wanted
+from maintenance.services import announcements, emails, issues, notices, wanted
 
 
 def _issue(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
@@ -26,5 +26,17 @@ def register() -> None:
         lane=registry.MAIL,
         handler=emails.deliver_resolved,
         label=_("Resolved mail"),
+    )
+    registry.register_kind(
+        notices.CONNECTION_LOST,
+        lane=registry.MAIL,
+        handler=notices.deliver_connection_lost,
+        label=_("Lost connection, to staff"),
+    )
+    registry.register_kind(
+        notices.PROVIDER_REFUSES,
+        lane=registry.MAIL,
+        handler=notices.deliver_provider_refuses,
+        label=_("Refused credentials, to staff"),
     )
     registry.register_wanted_signals(wanted.for_any_car)

@@ -145,7 +145,7 @@ def test_a_poll_in_the_steady_state_takes_at_most_twelve_statements(sandbox: San
             connection,
         ) as captured:
             result = polling.poll_vehicle(
-                vehicle.pk, client=client, policy=policy, now=now, scheduled=False
+                vehicle.pk, client=client, policy=policy, now=now, asked_at=now
             )
         assert result
         assert result.outcome is None

@@ -11,7 +11,7 @@ from fleetportal import clock
 from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import PortalSettings, Vehicle, VehicleGroup
 from integrations.sandbox import Sandbox
-from integrations.services import connect_links
+from integrations.services import connect_links, link_mails
 from integrations.services.measures import KM_PER_MILE
 from maintenance.models import Alert, Rule
 from maintenance.services import alerts, services
@@ -51,7 +51,7 @@ def connect_drivers(sandbox: Sandbox, portal_url: str) -> int:
         driver = connect_links.invite(email=someone.email, name=someone.name, now=clock.now())
         group = groups[number % len(groups)]
         link = connect_links.create(driver, group=group, now=clock.now())
-        connect_links.send(link, now=clock.now())
+        link_mails.send(link, now=clock.now())
         _connect(sandbox, someone.email, portal_url + connect_links.path(link))
     return len(drivers)
 
@@ -63,7 +63,7 @@ def leave_something_to_do(now: datetime) -> None:
     if alert is not None:
         alerts.acknowledge(alert, user=mechanic, note="Booked for Thursday", now=now)
     waiting = connect_links.invite(email="sam.newcomer@example.com", name="Sam Newcomer", now=now)
-    connect_links.send(connect_links.create(waiting, now=now), now=now)
+    link_mails.send(connect_links.create(waiting, now=now), now=now)
 
 
 def _connect(sandbox: Sandbox, driver: str, link: str) -> None:

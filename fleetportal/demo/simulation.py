@@ -45,7 +45,7 @@ class Simulation:
         client, policy = conf.get_smartcar_client(), conf.poll_policy()
         for vehicle_id in polling.due_vehicles(now=clock.now(), every=True):
             polling.poll_vehicle(
-                vehicle_id, client=client, policy=policy, now=clock.now(), scheduled=False
+                vehicle_id, client=client, policy=policy, now=clock.now(), asked_at=clock.now()
             )
         tasks.evaluate_due_vehicles()
         tasks.sync_fleetio()

@@ -17,7 +17,7 @@ from integrations.admin import confirm, words
 from integrations.admin.base import PortalAdmin, acting_user
 from integrations.models import ConnectLink, Make
 from integrations.models.people import vin_validator
-from integrations.services import connect_links, mail
+from integrations.services import connect_links, link_mails, mail
 
 State = ConnectLink.State
 _LEVELS = {State.VALID: "good", State.EXPIRED: "soon", State.INACTIVE: "soon"}
@@ -171,7 +171,7 @@ class ConnectLinkAdmin(PortalAdmin):
     def mail_link(self, request: HttpRequest, queryset: QuerySet[ConnectLink]) -> None:
         links = self._open(request, queryset)
         for link in links:
-            connect_links.send(link, now=clock.now(), user=acting_user(request))
+            link_mails.send(link, now=clock.now(), user=acting_user(request))
         if links:
             text = ngettext(
                 "%(count)d portal link is on its way by mail.",

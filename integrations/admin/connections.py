@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from fleetportal import clock
 from integrations import conf
-from integrations.admin import confirm, words
+from integrations.admin import confirm, troubles, words
 from integrations.admin.base import Panel, ReadOnlyAdmin, acting_user
 from integrations.admin.panels import timeline
 from integrations.models import Connection, OAuthToken, VehicleAccess
@@ -28,7 +28,7 @@ def status_badge(connection: Connection | None) -> str:
 
 @admin.register(Connection)
 class ConnectionAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "driver", "shown_status", "status_reason", "cars", "mode", "made")
+    list_display = ("__str__", "driver", "shown_status", "reason", "cars", "mode", "made")
     list_filter = ("status", "mode", "group")
     search_fields = ("driver__name", "driver__email", "smartcar_user_id", "vehicles__vin")
     list_select_related = ("driver",)
@@ -36,14 +36,14 @@ class ConnectionAdmin(ReadOnlyAdmin):
     actions = ("revoke",)
     empty_hint = gettext_lazy("A connection appears when a driver has used a portal link.")
     fieldsets = (
-        (None, {"fields": ("driver", "shown_status", "status_reason", "since", "made")}),
+        (None, {"fields": ("driver", "shown_status", "reason", "since", "made")}),
         (
             gettext_lazy("At Smartcar"),
             {"fields": ("smartcar_user_id", "mode", "permissions_asked", "vehicles_listed_at")},
         ),
         (gettext_lazy("New cars"), {"fields": ("group",)}),
     )
-    readonly_fields = ("shown_status", "since", "made", "permissions_asked")
+    readonly_fields = ("shown_status", "reason", "since", "made", "permissions_asked")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request).select_related("driver", "group")
@@ -52,6 +52,14 @@ class ConnectionAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def shown_status(self, connection: Connection) -> str:
         return status_badge(connection)
+
+    @admin.display(description=gettext_lazy("why"), ordering="status_reason")
+    def reason(self, connection: Connection) -> str:
+        found = troubles.of_connection(connection)
+        if found is None:
+            return connection.status_reason or words.NOTHING
+        raw = [words.small(found.raw)] if found.raw else []
+        return words.lines([found.matter, found.todo, *raw])
 
     @admin.display(description=gettext_lazy("cars"), ordering="cars_read")
     def cars(self, connection: Any) -> int:

@@ -17,7 +17,7 @@ from integrations.admin import words
 from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.connect_links import links_page, state_badge
 from integrations.models import Connection, Driver
-from integrations.services import activity, connect_links
+from integrations.services import activity, connect_links, link_mails
 
 
 class DriverForm(forms.ModelForm):
@@ -96,7 +96,7 @@ class DriverAdmin(PortalAdmin):
         drivers = self._active(request, queryset)
         now, user = clock.now(), acting_user(request)
         for driver in drivers:
-            connect_links.send(connect_links.create(driver, now=now, user=user), now=now, user=user)
+            link_mails.send(connect_links.create(driver, now=now, user=user), now=now, user=user)
         if drivers:
             text = ngettext(
                 "%(count)d portal link is on its way by mail.",

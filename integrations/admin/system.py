@@ -64,7 +64,7 @@ class ProviderGateAdmin(ReadOnlyAdmin):
     def resume(self, request: HttpRequest, queryset: QuerySet[ProviderGate]) -> None:
         paused = list(queryset.filter(paused_until__gt=clock.now()))
         for gate in paused:
-            gates.resume(gate.name)
+            gates.resume(gate.name, now=clock.now())
             activity.record(
                 f"Calls to {gate} allowed again",
                 now=clock.now(),

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integrations.admin import sparkline, words
+from integrations.admin import sparkline, troubles, words
 from integrations.admin.base import Panel
 from integrations.admin.connections import granted, status_badge
 from integrations.admin.panels import outgoing, timeline
@@ -66,10 +66,8 @@ def signals(vehicle: Vehicle, unit: str) -> Panel:
 
 
 def support(signal: Signal) -> str:
-    text = signal.get_support_display()
-    if signal.last_error:
-        text = f"{text} ({signal.last_error})"
-    return words.badge(_LEVELS[Signal.Support(signal.support)], text)
+    badge = words.badge(_LEVELS[Signal.Support(signal.support)], troubles.of_signal(signal))
+    return words.lines([badge, words.small(signal.last_error)]) if signal.last_error else badge
 
 
 def history(vehicle: Vehicle, unit: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -12,12 +12,21 @@ from kombu.exceptions import KombuError
 from fleetportal import clock
 from fleetportal.site import FirstStep, Tile
 from integrations import conf, tasks
-from integrations.admin import vehicle_panels, words
+from integrations.admin import troubles, vehicle_panels, words
 from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.connections import status_badge
+from integrations.clients.errors import Outcome
 from integrations.clients.readings import ODOMETER, OIL_LIFE
-from integrations.models import Connection, ConnectLink, Make, Signal, Vehicle, VehicleGroup
-from integrations.services import activity, schedule
+from integrations.models import (
+    Connection,
+    ConnectLink,
+    Make,
+    ProviderGate,
+    Signal,
+    Vehicle,
+    VehicleGroup,
+)
+from integrations.services import activity, gates, schedule
 
 POLLS_AT_ONCE = 100
 FAILING_AFTER = 3
@@ -27,6 +36,40 @@ ATTENTION = {
     "rules": ~Q(evaluation_error=""),
     "unmatched": Q(fleetio_id__isnull=True),
     "unread": Q(last_read_at__isnull=True),
+}
+WITHHELD = Signal.objects.filter(
+    is_wanted=True, support__in=[Signal.Support.NOT_GRANTED, Signal.Support.NOT_CAPABLE]
+)
+
+
+def _withheld(support: Signal.Support) -> Q:
+    return Q(Exists(WITHHELD.filter(vehicle=OuterRef("pk"), support=support)))
+
+
+def _went(*outcomes: Outcome) -> Q:
+    """The last poll went so, and the car is still being read."""
+    return Q(poll_outcome__in=outcomes, connection__status=Connection.Status.ACTIVE)
+
+
+POLLS = {
+    "wait": (gettext_lazy("Told to wait"), _went(Outcome.WAIT, Outcome.WAIT_ALL)),
+    "quota": (gettext_lazy("Calls of the month used up"), _went(Outcome.QUOTA)),
+    "driver": (gettext_lazy("Driver must act"), _went(Outcome.DRIVER)),
+    "reconnect": (gettext_lazy("Driver must connect again"), ATTENTION["reconnect"]),
+    "asleep": (gettext_lazy("Car does not answer now"), _went(Outcome.ASLEEP)),
+    "failed": (gettext_lazy("Failed, tried again"), _went(Outcome.RETRY, Outcome.REFRESH)),
+    "refused": (
+        gettext_lazy("Refused"),
+        _went(Outcome.STOP, Outcome.REJECTED, Outcome.NOT_GRANTED, Outcome.NOT_CAPABLE),
+    ),
+    "not_granted": (
+        gettext_lazy("Driver has not shared something"),
+        _withheld(Signal.Support.NOT_GRANTED),
+    ),
+    "not_capable": (
+        gettext_lazy("Car cannot give something"),
+        _withheld(Signal.Support.NOT_CAPABLE),
+    ),
 }
 
 
@@ -48,6 +91,20 @@ class AttentionFilter(admin.SimpleListFilter):
         return queryset.filter(condition) if condition is not None else queryset
 
 
+class PollFilter(admin.SimpleListFilter):
+    """What the last poll came to."""
+
+    title = gettext_lazy("polls")
+    parameter_name = "polls"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(name, text) for name, (text, _condition) in POLLS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = POLLS.get(self.value() or "")
+        return queryset.filter(chosen[1]) if chosen is not None else queryset
+
+
 @admin.register(Vehicle)
 class VehicleAdmin(PortalAdmin):
     list_display: tuple[str, ...] = (
@@ -56,11 +113,11 @@ class VehicleAdmin(PortalAdmin):
         "odometer",
         "oil_life",
         "last_read",
-        "problem",
+        "matter",
         "in_fleetio",
         "group",
     )
-    list_filter = (AttentionFilter, "connection__status", "group", "make")
+    list_filter = (AttentionFilter, PollFilter, "connection__status", "group", "make")
     search_fields = (
         "vin",
         "name",
@@ -114,7 +171,17 @@ class VehicleAdmin(PortalAdmin):
             )
 
         rows = super().get_queryset(request).select_related("group", "connection__driver")
-        return words.with_unit(rows).annotate(odometer_km=latest(ODOMETER), oil=latest(OIL_LIFE))
+        gate = ProviderGate.objects.filter(paused_until__isnull=False).values("paused_until")
+        return (
+            words.with_unit(rows)
+            .annotate(
+                odometer_km=latest(ODOMETER),
+                oil=latest(OIL_LIFE),
+                smartcar_paused_until=Subquery(gate.filter(name=gates.SMARTCAR)[:1]),
+                tokens_paused_until=Subquery(gate.filter(name=gates.SMARTCAR_TOKENS)[:1]),
+            )
+            .prefetch_related(Prefetch("signals", queryset=WITHHELD, to_attr="withheld"))
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -158,9 +225,8 @@ class VehicleAdmin(PortalAdmin):
     def next_poll(self, vehicle: Vehicle) -> str:
         if vehicle.connection is None or vehicle.connection.status != Connection.Status.ACTIVE:
             return _("not read: there is no active connection")
-        if vehicle.next_poll_at and vehicle.next_poll_at <= clock.now():
-            return _("due now")
-        return words.ago(vehicle.next_poll_at)
+        at = troubles.next_read(vehicle)
+        return _("due now") if at and at <= clock.now() else words.ago(at)
 
     @admin.display(description=gettext_lazy("calls this month"))
     def calls(self, vehicle: Vehicle) -> str:
@@ -182,9 +248,27 @@ class VehicleAdmin(PortalAdmin):
         return words.distance(vehicle.fleetio_odometer_km, vehicle.portal_unit)
 
     @admin.display(description=gettext_lazy("problem"))
-    def problem(self, vehicle: Vehicle) -> str:
-        found = [text for text in (vehicle.last_error, vehicle.evaluation_error) if text]
-        return words.lines(found)
+    def matter(self, vehicle: Any) -> str:
+        """For the list: what is the matter, and until when."""
+        found = troubles.of_vehicle(vehicle)
+        lines = [words.badge(found.level, found.matter)] if found else []
+        if found and found.until:
+            lines.append(words.small(found.until))
+        lines += [words.small(text) for text in troubles.of_signals(vehicle.withheld)]
+        return words.lines([*lines, *_rules_failed(vehicle)])
+
+    @admin.display(description=gettext_lazy("problem"))
+    def problem(self, vehicle: Any) -> str:
+        """For the page: the same with since when, what to do, and what Smartcar said."""
+        found = troubles.of_vehicle(vehicle)
+        lines: list[str] = []
+        if found:
+            lines.append(words.badge(found.level, found.matter))
+            if found.since:
+                lines.append(words.joined([_("Since:"), " ", words.ago(found.since)]))
+            lines += [text for text in (found.until, found.todo) if text]
+            lines += [words.small(found.raw)] if found.raw else []
+        return words.lines([*lines, *_rules_failed(vehicle)])
 
     def get_panels(self, request: HttpRequest, obj: Vehicle) -> list[Panel]:
         return vehicle_panels.of(obj)
@@ -195,7 +279,7 @@ class VehicleAdmin(PortalAdmin):
         chosen = list(queryset.values_list("pk", flat=True)[: POLLS_AT_ONCE + 1])
         try:
             for pk in chosen[:POLLS_AT_ONCE]:
-                tasks.poll_vehicle.delay(pk, scheduled=False)
+                tasks.poll_vehicle.delay(pk, asked_at=clock.now().isoformat())
         except (KombuError, OSError):
             text = _("The workers cannot be reached (the broker does not answer). Nothing is lost:")
             text += " " + _("the cars are read when they are due.")
@@ -255,6 +339,11 @@ class VehicleAdmin(PortalAdmin):
             FirstStep(place=place, text=text, url=url, is_done=bool(found[name]))
             for place, (name, text, url) in enumerate(steps, start=2)
         ]
+
+
+def _rules_failed(vehicle: Vehicle) -> list[str]:
+    error = vehicle.evaluation_error
+    return [_("The rules failed: %(error)s") % {"error": error}] if error else []
 
 
 @admin.register(VehicleGroup)

@@ -63,6 +63,17 @@ def exactly(at: datetime | None) -> str:
     return formats.date_format(timezone.localtime(at), "DATETIME_FORMAT")
 
 
+def is_today(at: datetime) -> bool:
+    return timezone.localdate(at) == timezone.localdate(clock.now())
+
+
+def moment(at: datetime | None) -> str:
+    """A time to the minute; without the date when it is today."""
+    if at is None or not is_today(at):
+        return exactly(at)
+    return formats.date_format(timezone.localtime(at), "TIME_FORMAT")
+
+
 def ago(at: datetime | None) -> str:
     """How long ago, or in how long; the exact time shows when pointed at."""
     if at is None:

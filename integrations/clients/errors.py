@@ -1,7 +1,12 @@
 """What can go wrong when talking to a provider, sorted by what to do next."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Any
+
+# Stands around each call: may refuse it (ClientError), and hears when it failed.
+Gate = Callable[[], AbstractContextManager[None]]
 
 
 class Outcome(StrEnum):

@@ -5,13 +5,14 @@ error with `may_have_happened` must be looked up before it is repeated.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import date, datetime
 from typing import Any, TypeVar
 
 import requests
 
 from integrations.clients import transport
-from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.errors import ClientError, Gate, Outcome
 from integrations.clients.fleetio_records import (
     FleetioIssue,
     FleetioVehicle,
@@ -46,7 +47,7 @@ _Record = TypeVar("_Record")
 
 
 class FleetioClient:
-    """One account. `gate` is called right before each request and may raise ClientError."""
+    """One account. Each request passes `gate`."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class FleetioClient:
         api_token: str,
         account_token: str,
         base_url: str,
-        gate: Callable[[], None] = lambda: None,
+        gate: Gate = nullcontext,
     ) -> None:
         self._account_token = account_token.strip()
         self._base_url = base_url.rstrip("/")
@@ -222,22 +223,22 @@ class FleetioClient:
         json: Mapping[str, Any] | None = None,
         names_account: bool = True,
     ) -> requests.Response:
-        self._gate()
         account = {"Account-Token": self._account_token} if names_account else {}
-        return transport.request(
-            method,
-            self._base_url + path,
-            read_timeout=READ_TIMEOUT,
-            provider=PROVIDER,
-            label=f"{method} {path}",
-            classify=_error,
-            headers={**self._headers, **account},
-            params=params,
-            json=json,
-        )
+        with self._gate():
+            return transport.request(
+                method,
+                self._base_url + path,
+                read_timeout=READ_TIMEOUT,
+                provider=PROVIDER,
+                label=f"{method} {path}",
+                classify=_error,
+                headers={**self._headers, **account},
+                params=params,
+                json=json,
+            )
 
 
-_OUTCOMES = {401: Outcome.STOP, 408: Outcome.RETRY, 429: Outcome.WAIT}
+_OUTCOMES = {401: Outcome.STOP, 408: Outcome.RETRY, 429: Outcome.WAIT_ALL}
 
 
 def _error(response: requests.Response, where: str) -> ClientError:

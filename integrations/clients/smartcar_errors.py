@@ -80,7 +80,8 @@ _BARE_STATUSES: dict[int, Outcome] = {
 _OAUTH: dict[str, Outcome] = {
     "invalid_grant": Outcome.RECONNECT,
     "invalid_client": Outcome.STOP,
-    "unauthorized_client": Outcome.STOP,
+    # "Application not authorized to requested make": says nothing of other drivers' cars.
+    "unauthorized_client": Outcome.REJECTED,
     "server_error": Outcome.RETRY,
     "temporarily_unavailable": Outcome.RETRY,
 }

@@ -4,6 +4,7 @@ https://smartcar.com/docs/api-reference. Every method makes one attempt and rais
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ import smartcar.config
 from integrations.clients import smartcar_errors, transport
 from integrations.clients import smartcar_v2_answers as answers
 from integrations.clients import smartcar_v2_paths as paths
-from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.errors import ClientError, Gate, Outcome
 from integrations.clients.readings import SignalError, SignalReading
 from integrations.clients.smartcar_sdk import Exchange, talk
 from integrations.clients.smartcar_types import ConnectionInfo, SmartcarConfig, TokenPair
@@ -27,12 +28,26 @@ MAX_PAGES = 200
 _ABOUT_US = (Outcome.REFRESH, Outcome.WAIT_ALL, Outcome.STOP)
 
 
-class SmartcarV2:
-    """`gate` is called right before each call to the vehicle API and may raise ClientError."""
+# Said by an item, it concerns every car.
+_ABOUT_ALL = (Outcome.STOP, Outcome.WAIT_ALL)
 
-    def __init__(self, config: SmartcarConfig, gate: Callable[[], None] = lambda: None) -> None:
+
+class SmartcarV2:
+    """Each call to the vehicle API passes `gate`, each to the token endpoint `token_gate`, and
+    each to the management API `management_gate`.
+    """
+
+    def __init__(
+        self,
+        config: SmartcarConfig,
+        gate: Gate = nullcontext,
+        token_gate: Gate = nullcontext,
+        management_gate: Gate = nullcontext,
+    ) -> None:
         self._config = config
         self._gate = gate
+        self._token_gate = token_gate
+        self._management_gate = management_gate
 
     def connect_url(
         self,
@@ -77,8 +92,8 @@ class SmartcarV2:
     def get_user_id(self, access_token: str) -> str:
         """Smartcar's id of the driver behind a token."""
         exchange = self._vehicle_api("GET user")
-        self._gate()
-        response = talk(exchange, lambda: smartcar.get_user(access_token))
+        with self._gate():
+            response = talk(exchange, lambda: smartcar.get_user(access_token))
         user = transport.read_json(response, exchange.where)
         if not isinstance(user, dict) or not answers.is_text(user.get("id")):
             raise transport.malformed(exchange.where, response)
@@ -106,18 +121,20 @@ class SmartcarV2:
 
         Each path is judged alone and answers for each of its asked codes; readings that came along
         unasked (all diagnostic systems, both fuel signals) are returned too. Raises when the whole
-        call fails. https://smartcar.com/docs/api-reference/batch
+        call fails, or when nothing came and an item says to stop or wait with every car.
+        https://smartcar.com/docs/api-reference/batch
         """
         wanted, unknown = paths.plan(codes)
         results: list[SignalReading | SignalError] = [answers.not_in_v2(code) for code in unknown]
         if not wanted:
             return results
         car = _car(smartcar_id, access_token)
-        self._gate()
         read = self._read_one if len(wanted) == 1 else self._read_batch
-        found = read(car, list(wanted))
-        for path, asked in wanted.items():
-            results += found[path].judge(paths.PATHS[path], asked, secret=access_token)
+        with self._gate():
+            found = read(car, list(wanted))
+            for path, asked in wanted.items():
+                results += found[path].judge(paths.PATHS[path], asked, secret=access_token)
+            _raise_what_concerns_all(results)
         return results
 
     @staticmethod
@@ -139,8 +156,8 @@ class SmartcarV2:
     def disconnect(self, *, smartcar_id: str, access_token: str) -> None:
         """Give up our access to a car; the driver has to connect again to undo it."""
         car = _car(smartcar_id, access_token)
-        self._gate()
-        talk(self._vehicle_api("DELETE application"), car.disconnect)
+        with self._gate():
+            talk(self._vehicle_api("DELETE application"), car.disconnect)
 
     def list_connections(self) -> list[ConnectionInfo]:
         """All (user, vehicle) pairs we may read, or an error: never some of them.
@@ -191,7 +208,8 @@ class SmartcarV2:
             read_timeout=TOKEN_TIMEOUT,
             classify=smartcar_errors.oauth_error,
         )
-        response = talk(exchange, speak)
+        with self._token_gate():
+            response = talk(exchange, speak)
         answer = transport.read_json(response, exchange.where, may_have_happened=True)
         pair = answers.token_pair(answer)
         if pair is None:
@@ -201,8 +219,8 @@ class SmartcarV2:
     def _vehicle_page(self, access_token: str, offset: int) -> tuple[list[str], Any]:
         exchange = self._vehicle_api("GET vehicles")
         paging = {"limit": PAGE, "offset": offset}
-        self._gate()
-        response = talk(exchange, lambda: smartcar.get_vehicles(access_token, paging))
+        with self._gate():
+            response = talk(exchange, lambda: smartcar.get_vehicles(access_token, paging))
         page = answers.vehicle_page(transport.read_json(response, exchange.where))
         if page is None:
             raise transport.malformed(exchange.where, response)
@@ -247,11 +265,29 @@ class SmartcarV2:
             params={} if self._config.mode == "live" else {"mode": "simulated"},
         )
         token = self._config.management_token
-        response = talk(exchange, lambda: smartcar.get_connections(token, paging=dict(paging)))
+        with self._management_gate():
+            response = talk(exchange, lambda: smartcar.get_connections(token, paging=dict(paging)))
         page = answers.connection_page(transport.read_json(response, exchange.where))
         if page is None:
             raise transport.malformed(exchange.where, response)
         return page
+
+
+def _raise_what_concerns_all(results: Sequence[SignalReading | SignalError]) -> None:
+    if any(isinstance(result, SignalReading) for result in results):
+        return
+    errors = [result for result in results if isinstance(result, SignalError)]
+    for outcome in _ABOUT_ALL:
+        for error in errors:
+            if error.outcome is outcome:
+                text = f"Smartcar: {error.type}:{error.error_code}".strip(":")
+                raise ClientError(
+                    text,
+                    outcome=outcome,
+                    type=error.type,
+                    code=error.error_code,
+                    retry_after=error.retry_after,
+                )
 
 
 def _car(smartcar_id: str, access_token: str) -> Any:

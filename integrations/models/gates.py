@@ -16,6 +16,7 @@ class ProviderGate(models.Model):
     paid_until = models.FloatField(default=0)
     paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
     paused_reason = models.CharField(_("why"), max_length=255, blank=True)
+    refused_at = models.DateTimeField(_("refuses us since"), null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     lease_owner = models.CharField(max_length=64, blank=True)
     synced_until = models.DateTimeField(_("synced until"), null=True, blank=True)

@@ -75,6 +75,8 @@ class ConnectLink(models.Model):
     created_at = models.DateTimeField(_("made"), editable=False)
     expires_at = models.DateTimeField(_("expires"))
     sent_at = models.DateTimeField(_("mailed"), null=True, blank=True, editable=False)
+    # While a callback exchanges its code; one that is killed leaves the link usable soon after.
+    claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
     used_at = models.DateTimeField(_("used"), null=True, blank=True, editable=False)
     withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True, editable=False)
 

@@ -102,6 +102,10 @@ class Vehicle(models.Model):
     last_read_at = models.DateTimeField(_("last good poll"), null=True, blank=True)
     poll_failures = models.PositiveIntegerField(_("failed polls in a row"), default=0)
     last_error = models.CharField(_("last error"), max_length=255, blank=True)
+    # What the last poll came to; blank when the car was read. The error is Smartcar's own pair.
+    poll_outcome = models.CharField(max_length=16, blank=True, editable=False)
+    poll_error = models.CharField(max_length=160, blank=True, editable=False)
+    poll_outcome_since = models.DateTimeField(null=True, blank=True, editable=False)
     calls_month = models.DateField(null=True, blank=True, editable=False)
     calls_used = models.PositiveIntegerField(_("calls this month"), default=0)
 
@@ -122,6 +126,11 @@ class Vehicle(models.Model):
         verbose_name_plural = _("vehicles")
         indexes = [
             models.Index(fields=["next_poll_at"], name="integrations_vehicle_due"),
+            models.Index(
+                fields=["poll_lease_until"],
+                condition=Q(poll_lease_until__isnull=False),
+                name="integrations_vehicle_leased",
+            ),
             models.Index(
                 fields=["evaluation_due_at"],
                 condition=Q(evaluation_due_at__isnull=False),

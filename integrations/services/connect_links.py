@@ -1,22 +1,18 @@
 """Portal links: signed from their row when shown or mailed, stored nowhere."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
 from django.core import signing
-from django.db import transaction
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 
 from integrations.models import ConnectLink, Driver, PortalSettings, VehicleGroup
-from integrations.registry import Sent
-from integrations.services import activity, mail, outbox
+from integrations.services import activity, leases
 
-if TYPE_CHECKING:
-    from integrations.models import OutboxEntry
-
-KIND = "mail_connect_link"
 _link_signer = signing.Signer(sep=".", salt="integrations.connect-link")
 _driver_signer = signing.Signer(sep=".", salt="integrations.driver-page")
 
@@ -89,10 +85,33 @@ def find_driver(text: str) -> Driver | None:
     return driver if driver and constant_time_compare(driver.nonce, nonce) else None
 
 
-def claim(link: ConnectLink, *, now: datetime) -> bool:
-    """Use the link up. False when it was used, withdrawn or has expired meanwhile."""
+@contextmanager
+def claimed(link: ConnectLink, *, now: datetime) -> Iterator[bool]:
+    """Hold the link while its code is exchanged; `use` it inside, or it stays open.
+
+    False when it was used, withdrawn or has expired meanwhile, or somebody else holds it.
+    """
+    if not _claim(link, now):
+        yield False
+        return
+    mine = ConnectLink.objects.filter(pk=link.pk)
+    with leases.kept(mine, "claimed_until", until=now + leases.LEASE):
+        try:
+            yield True
+        finally:
+            mine.update(claimed_until=None)
+
+
+def use(link: ConnectLink, *, now: datetime) -> None:
+    """The link has done its work and does no more."""
+    ConnectLink.objects.filter(pk=link.pk).update(used_at=now)
+
+
+def _claim(link: ConnectLink, now: datetime) -> bool:
+    free = Q(claimed_until__isnull=True) | Q(claimed_until__lte=now)
     return (
         ConnectLink.objects.filter(
+            free,
             pk=link.pk,
             used_at__isnull=True,
             withdrawn_at__isnull=True,
@@ -100,14 +119,9 @@ def claim(link: ConnectLink, *, now: datetime) -> bool:
             # Not `driver__is_active`: a join would let PostgreSQL check `used_at` on a row as it
             # was before somebody else's update.
             driver__in=Driver.objects.filter(is_active=True),
-        ).update(used_at=now)
+        ).update(claimed_until=now + leases.LEASE)
         == 1
     )
-
-
-def give_back(link: ConnectLink) -> None:
-    """Nothing came of it: let the driver try again with the same link."""
-    ConnectLink.objects.filter(pk=link.pk).update(used_at=None)
 
 
 def withdraw(link: ConnectLink, *, now: datetime, user: User | None = None) -> bool:
@@ -118,44 +132,3 @@ def withdraw(link: ConnectLink, *, now: datetime, user: User | None = None) -> b
     if changed:
         activity.record("Portal link withdrawn", now=now, about=link, user=user)
     return changed == 1
-
-
-@transaction.atomic
-def send(link: ConnectLink, *, now: datetime, user: User | None = None) -> "OutboxEntry":
-    """Mail the link to its driver. Each call is one more mail, on a person's request."""
-    number = outbox.count(about=link) + 1
-    entry = outbox.enqueue(
-        KIND,
-        dedupe_key=f"{KIND}:{link.pk}:{number}",
-        payload={"link": link.pk},
-        about=link,
-        now=now,
-    )
-    activity.record(
-        f"Portal link to be mailed to {link.driver.email}", now=now, about=link, user=user
-    )
-    return entry
-
-
-def deliver(entry: "OutboxEntry", *, unclear: bool, now: datetime) -> Sent:
-    """Handler of the mail that carries a link. The link is signed now, and kept nowhere."""
-    link = ConnectLink.objects.select_related("driver").filter(pk=entry.payload["link"]).first()
-    if link is None:
-        return Sent("not sent: the link was deleted")
-    if link.state(now) is not ConnectLink.State.VALID:
-        return Sent(f"not sent: the link is {link.state(now).label.lower()}")
-    portal = PortalSettings.load()
-    mail.send(
-        "integrations/emails/connect_link",
-        to=link.driver.email,
-        message_key=entry.dedupe_key,
-        context={
-            "driver": link.driver,
-            "portal": portal,
-            "link_url": mail.absolute(path(link)),
-            "driver_url": mail.absolute(driver_path(link.driver)),
-            "expires_at": link.expires_at,
-        },
-    )
-    ConnectLink.objects.filter(pk=link.pk).update(sent_at=now)
-    return Sent(link.driver.email)

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from integrations.models import Connection
-from integrations.services import activity, vehicles
+from integrations.services import activity, link_mails, vehicles
 from integrations.signals import connection_changed
 
 
@@ -50,6 +51,7 @@ def mark_revoked(
     )
 
 
+@transaction.atomic
 def _change(
     connection: Connection,
     status: Connection.Status,
@@ -60,6 +62,7 @@ def _change(
     user: User | None = None,
     actor: str = "",
 ) -> bool:
+    """One transaction with all that follows; whoever comes second changes nothing."""
     changed = Connection.objects.filter(pk=connection.pk, status__in=only_from).update(
         status=status, status_reason=reason[:255], status_changed_at=now
     )
@@ -72,5 +75,7 @@ def _change(
     )
     for vehicle in vehicles.reached_by(connection):
         vehicles.choose_access(vehicle, now=now)
-    connection_changed.send(sender=Connection, connection=connection, now=now)
+    if status == Connection.Status.NEEDS_RECONNECT:
+        link_mails.ask_to_reconnect(connection, now=now)
+    connection_changed.send(sender=Connection, connection=connection, user=user, now=now)
     return True

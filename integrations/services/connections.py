@@ -7,7 +7,6 @@ from typing import Protocol
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F
 
 from integrations import registry
 from integrations.clients.errors import ClientError, Outcome
@@ -81,18 +80,16 @@ def finish(
 ) -> Connected:
     """Exchange the code and write the connection, its tokens and all its cars.
 
-    Uses the link up; gives it back when Smartcar gives us nothing. Connecting again updates.
-    Raises LinkUsedError, or ClientError when Smartcar does not play along.
+    Uses the link up in the transaction that writes the connection: when Smartcar gives us
+    nothing, or we die before, the driver can try again with the same link. Connecting again
+    updates. Raises LinkUsedError, or ClientError when Smartcar does not play along.
     """
-    if not connect_links.claim(link, now=now):
-        raise LinkUsedError
-    try:
+    with connect_links.claimed(link, now=now) as is_ours:
+        if not is_ours:
+            raise LinkUsedError
         pair = client.exchange_code(code)
         user_id = client.get_user_id(pair.access_token)
-    except ClientError:
-        connect_links.give_back(link)
-        raise
-    connection = _write(link, user_id, pair, asked=scope(client), mode=mode, now=now)
+        connection = _write(link, user_id, pair, asked=scope(client), mode=mode, now=now)
     try:
         found = list_vehicles(connection, client=client, now=now)
     except ClientError as exc:
@@ -105,6 +102,7 @@ def finish(
 def _write(
     link: ConnectLink, user_id: str, pair: TokenPair, *, asked: list[str], mode: str, now: datetime
 ) -> Connection:
+    connect_links.use(link, now=now)
     fields = {
         "driver": link.driver,
         "scope": asked,
@@ -119,7 +117,7 @@ def _write(
     tokens.store(connection, pair, now=now)
     if created:
         activity.record(f"Connected by {link.driver}", now=now, about=connection)
-        connection_changed.send(sender=Connection, connection=connection, now=now)
+        connection_changed.send(sender=Connection, connection=connection, user=None, now=now)
         return connection
     if connection.driver_id != link.driver_id:
         activity.record(f"Now belongs to {link.driver}", now=now, about=connection)
@@ -175,13 +173,7 @@ def revoke(
     except ClientError as exc:
         problem = str(exc)
     # Erased before Smartcar is told: telling may take long, and nothing must be left behind.
-    OAuthToken.objects.filter(connection=connection).update(
-        access_token="",
-        refresh_token="",
-        access_expires_at=now,
-        refresh_expires_at=None,
-        version=F("version") + 1,
-    )
+    tokens.erase(connection, now=now)
     if access:
         problem = _disconnect_cars(connection, access, client)
     if problem:

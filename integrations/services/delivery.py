@@ -27,17 +27,16 @@ from integrations import registry
 from integrations.clients.errors import ClientError, Outcome
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
-from integrations.services import activity, gates, schedule
+from integrations.services import activity, gates, leases, schedule
 
 logger = logging.getLogger(__name__)
 
 State = OutboxEntry.State
-LEASE = timedelta(seconds=90)  # longer than one attempt: several calls of at most 25 s
-ACCOUNT_LEASE_SECONDS = 120
-SETTLE = timedelta(seconds=45)  # a list may lag behind a create
+# Longer than one attempt (several calls of at most 25 s), and than a list lags behind a create:
+# what a dead worker was sending is looked for before it is sent again.
+LEASE = timedelta(seconds=90)
+SETTLE = timedelta(seconds=45)
 MAX_ATTEMPTS = 20
-LONGEST_WAIT = 86_400.0  # a nonsense Retry-After must not silence an account for good
-REFUSED_WAIT = timedelta(minutes=5)  # our own credentials: heals soon after they are mended
 MAIL_NEVER_SENT = (
     ConnectionRefusedError,
     socket.gaierror,
@@ -80,19 +79,15 @@ def deliver_due(
     """Make one attempt at each row that is due now, and stop at a limiter."""
     total = DeliveryCount()
     for lane in lanes:
-        owner = account_owner()
-        # Fleetio has no idempotency key: one sender at a time makes look-then-create safe.
-        alone = lane == registry.FLEETIO
-        if alone and not gates.acquire_lease(
-            lane, owner=owner, seconds=ACCOUNT_LEASE_SECONDS, now=clock()
-        ):
-            total.stopped = "another worker is sending to Fleetio"
+        if lane != registry.FLEETIO:
+            _deliver_lane(lane, lambda: True, clock, progress, total)
             continue
-        try:
-            _deliver_lane(lane, owner if alone else "", clock, progress, total)
-        finally:
-            if alone:
-                gates.release_lease(lane, owner=owner)
+        # Fleetio has no idempotency key: one sender at a time makes look-then-create safe.
+        with leases.only_sender(lane, owner=account_owner(), now=clock()) as lease:
+            if lease is None:
+                total.stopped = "another worker is sending to Fleetio"
+            else:
+                _deliver_lane(lane, lease.is_held, clock, progress, total)
     return total
 
 
@@ -103,7 +98,7 @@ def account_owner() -> str:
 
 def _deliver_lane(
     lane: str,
-    owner: str,
+    is_sender: Callable[[], bool],
     clock: Callable[[], datetime],
     progress: Callable[[int, int], None],
     total: DeliveryCount,
@@ -117,12 +112,11 @@ def _deliver_lane(
     # In turns, so that ten thousand of one kind never starve another.
     for done, pk in enumerate(_in_turns(due), start=1):
         now = clock()
-        if gates.is_paused(lane, now=now):
-            total.stopped = gates.why_paused(lane)
+        if gate := gates.paused(lane, now=now):
+            why = f"{lane} is paused until {gate.paused_until:%H:%M} UTC: {gate.paused_reason}"
+            total.stopped, total.refused = why, gate.refused_at is not None
             return
-        if owner and not gates.acquire_lease(
-            lane, owner=owner, seconds=ACCOUNT_LEASE_SECONDS, now=now
-        ):
+        if not is_sender():
             total.stopped = "another worker took over"
             return
         if not _attempt(pk, now, total):
@@ -230,13 +224,9 @@ def _failed(
     waiting = State.UNKNOWN if unclear else State.PENDING
     text = _explain(exc)
     logger.warning("%s: %s", entry, text)
-    if exc.outcome in {Outcome.STOP, Outcome.WAIT, Outcome.WAIT_ALL}:
-        wait = timedelta(seconds=min(exc.retry_after or 60, LONGEST_WAIT))
-        if exc.outcome is Outcome.STOP:
-            wait = REFUSED_WAIT
-            total.refused = True
-        if exc.type != "PORTAL_LIMIT":
-            gates.pause(entry.lane, until=now + wait, reason=text, now=now)
+    if exc.outcome in {Outcome.STOP, Outcome.WAIT_ALL}:
+        # The account waits, so the row needs no time of its own.
+        total.refused = exc.outcome is Outcome.STOP
         columns: dict[str, Any] = {"attempts": entry.attempts - 1, "next_attempt_at": now}
         if waiting == State.PENDING and entry.attempts == 1:
             columns["started_at"] = None  # nothing left the house: it may still be cancelled

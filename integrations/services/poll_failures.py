@@ -7,11 +7,9 @@ from typing import Any
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.readings import SignalError
 from integrations.models import Vehicle
-from integrations.services import connection_status, gates, schedule
-from integrations.services.tokens import REFUSED_WAIT
+from integrations.services import connection_status, gates, poll_outcomes, schedule
 
 VEHICLE_WAIT = 120.0  # seen in the wild when Smartcar names no time
-ALL_WAIT = 60.0
 LONGEST_WAIT = 2 * 86_400.0
 ASLEEP_WAIT = timedelta(hours=2)
 DAILY = timedelta(days=1)
@@ -20,8 +18,6 @@ DAILY = timedelta(days=1)
 def worst(errors: Sequence[SignalError]) -> ClientError | None:
     """When no item succeeded, the failure that says most about the car or the connection."""
     order = [
-        Outcome.STOP,
-        Outcome.WAIT_ALL,
         Outcome.RECONNECT,
         Outcome.QUOTA,
         Outcome.WAIT,
@@ -36,7 +32,11 @@ def worst(errors: Sequence[SignalError]) -> ClientError | None:
             if error.outcome is outcome:
                 text = f"Smartcar: {error.type}:{error.error_code}".strip(":")
                 return ClientError(
-                    text, outcome=outcome, type=error.type, retry_after=error.retry_after
+                    text,
+                    outcome=outcome,
+                    type=error.type,
+                    code=error.error_code,
+                    retry_after=error.retry_after,
                 )
     return None
 
@@ -57,21 +57,16 @@ def consequences(  # noqa: PLR0911  one return for each outcome
     vehicle: Vehicle, exc: ClientError, now: datetime
 ) -> dict[str, Any]:
     """Pause or change whom it concerns; returns what to write on the car."""
-    if exc.type == "PORTAL_LIMIT":
+    if exc.type == gates.OURS:
         return {}
-    columns: dict[str, Any] = {"last_error": str(exc)[:255]}
+    columns = {"last_error": str(exc)[:255], **poll_outcomes.of_error(vehicle, exc, now)}
     failures = vehicle.poll_failures + 1
     match exc.outcome:
         case Outcome.WAIT:
             wait = _wait(exc.retry_after, VEHICLE_WAIT)
             return columns | {"not_before": now + wait, "next_poll_at": now + wait}
-        case Outcome.WAIT_ALL:
-            wait = max(_wait(exc.retry_after, ALL_WAIT), timedelta(seconds=ALL_WAIT))
-            gates.pause(gates.SMARTCAR, until=now + wait, reason=str(exc), now=now)
-            return columns
-        case Outcome.STOP:
-            gates.pause(gates.SMARTCAR, until=now + REFUSED_WAIT, reason=str(exc), now=now)
-            return columns
+        case Outcome.WAIT_ALL | Outcome.STOP:
+            return columns  # every car waits: the car stays due
         case Outcome.QUOTA:
             return columns | {
                 "not_before": schedule.next_month(now),

@@ -21,14 +21,13 @@ from integrations.clients.readings import (
 )
 from integrations.models import Make, Reading, Signal, Vehicle
 from integrations.models.people import vin_validator
-from integrations.services import poll_failures, schedule, vehicles
+from integrations.services import gates, leases, poll_failures, poll_outcomes, schedule, vehicles
 from integrations.services.ingest import Ingested, ingest
 from integrations.services.reads import ReadClient, Results, read
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_HABIT = timedelta(minutes=30)
-SLACK = timedelta(seconds=55)  # for the token, the database and the second look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,6 @@ class PollPolicy:
     """What the deployment allows."""
 
     calls_per_month: int
-    read_timeout: timedelta
 
 
 @dataclass(slots=True)
@@ -62,20 +60,36 @@ def due_vehicles(*, now: datetime, every: bool = False, vin: str = "") -> QueryS
     return rows.order_by("next_poll_at", "pk").values_list("pk", flat=True)
 
 
+def interrupted(*, now: datetime) -> QuerySet[Vehicle, int]:
+    """Ids of the due cars whose reader died over them."""
+    return (
+        Vehicle.objects.due(now).filter(poll_lease_until__isnull=False).values_list("pk", flat=True)
+    )
+
+
 def poll_vehicle(
     vehicle_id: int,
     *,
     client: ReadClient,
     policy: PollPolicy,
     now: datetime,
-    scheduled: bool = True,
+    asked_at: datetime | None = None,
 ) -> Polled | None:
     """Read one car and store what it said. None: somebody else reads it, or it is not due.
 
-    Never raises for a provider's fault: it is written on the vehicle, with when to try again.
+    `asked_at`: a person asked for it then, so it need not be due. Never raises for a provider's
+    fault: it is written on the vehicle, with when to try again.
     """
-    if not _claim(vehicle_id, policy, now, scheduled=scheduled):
+    if not _claim(vehicle_id, now, asked_at):
         return None
+    mine = Vehicle.objects.filter(pk=vehicle_id)
+    with leases.kept(mine, "poll_lease_until", until=now + leases.LEASE):
+        return _poll(vehicle_id, client=client, policy=policy, now=now)
+
+
+def _poll(
+    vehicle_id: int, *, client: ReadClient, policy: PollPolicy, now: datetime
+) -> Polled | None:
     vehicle = _load(vehicle_id)
     if vehicle is None:
         # The consent ended or the car was merged since somebody asked for it.
@@ -84,11 +98,13 @@ def poll_vehicle(
     wanted = _wanted_codes(vehicle, now)
     if not wanted:
         why = "No enabled rule wants anything that this car can give"
-        return _asked_nothing(vehicle, until=now + poll_failures.DAILY, why=why)
+        columns = poll_outcomes.of_nothing_wanted()
+        return _asked_nothing(vehicle, columns, until=now + poll_failures.DAILY, why=why)
     codes = _affordable(wanted, policy.calls_per_month - _calls_used(vehicle, now), client)
     if not codes:
         why = "This month's calls are used up"
-        return _asked_nothing(vehicle, until=schedule.next_month(now), why=why)
+        columns = poll_outcomes.of_own_count(vehicle, now)
+        return _asked_nothing(vehicle, columns, until=schedule.next_month(now), why=why)
     try:
         results = read(vehicle, codes, client=client, now=now)
     except ClientError as exc:
@@ -97,14 +113,14 @@ def poll_vehicle(
     return _store(vehicle, results, client.cost(codes), policy, now)
 
 
-def _claim(vehicle_id: int, policy: PollPolicy, now: datetime, *, scheduled: bool) -> bool:
+def _claim(vehicle_id: int, now: datetime, asked_at: datetime | None) -> bool:
     rows = Vehicle.objects.allowed(now).filter(pk=vehicle_id)
-    if scheduled:
+    if asked_at is None:
         rows = rows.filter(next_poll_at__lte=now)
     else:
         # Two people who say "read all now" at once mean one reading.
-        rows = rows.filter(Q(last_polled_at__isnull=True) | Q(last_polled_at__lt=now))
-    return rows.update(poll_lease_until=now + policy.read_timeout + SLACK) == 1
+        rows = rows.filter(Q(last_polled_at__isnull=True) | Q(last_polled_at__lt=asked_at))
+    return rows.update(poll_lease_until=now + leases.LEASE) == 1
 
 
 def _load(vehicle_id: int) -> Vehicle | None:
@@ -186,6 +202,7 @@ def _store(
             "last_read_at": now,
             "poll_failures": 0,
             "last_error": "",
+            **poll_outcomes.of_items(vehicle, errors, now),
             "not_before": poll_failures.told_to_wait(errors, now),
             "next_poll_at": now
             + schedule.poll_interval(
@@ -210,7 +227,7 @@ def _habit(vehicle: Vehicle) -> timedelta:
 
 def _failed(vehicle: Vehicle, exc: ClientError, now: datetime) -> Polled:
     columns = {"poll_lease_until": None, "last_polled_at": now}
-    if exc.type == "PORTAL_LIMIT":
+    if exc.type == gates.OURS:
         columns = {"poll_lease_until": None}  # nothing was asked: the car stays due
     Vehicle.objects.filter(pk=vehicle.pk).update(
         **columns | poll_failures.consequences(vehicle, exc, now)
@@ -219,8 +236,9 @@ def _failed(vehicle: Vehicle, exc: ClientError, now: datetime) -> Polled:
     return Polled(vehicle.pk, Ingested(), outcome=exc.outcome, error=str(exc))
 
 
-def _asked_nothing(vehicle: Vehicle, *, until: datetime, why: str) -> Polled:
-    Vehicle.objects.filter(pk=vehicle.pk).update(
-        poll_lease_until=None, next_poll_at=until, last_error=why
-    )
+def _asked_nothing(
+    vehicle: Vehicle, columns: dict[str, Any], *, until: datetime, why: str
+) -> Polled:
+    columns = {"poll_lease_until": None, "next_poll_at": until, "last_error": why, **columns}
+    Vehicle.objects.filter(pk=vehicle.pk).update(**columns)
     return Polled(vehicle.pk, Ingested(), outcome=Outcome.QUOTA, error=why)

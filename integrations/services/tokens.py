@@ -28,7 +28,6 @@ EARLY = timedelta(minutes=5)
 KEEP_YOUNGER_THAN = timedelta(days=30)
 RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold the only pair
 LATER = timedelta(minutes=15)
-REFUSED_WAIT = timedelta(minutes=5)  # our own credentials: heals soon after they are mended
 PATIENCE = 20.0  # seconds to wait for somebody else's exchange
 
 
@@ -57,6 +56,17 @@ def store(connection: Connection, pair: TokenPair, *, now: datetime) -> OAuthTok
     return token
 
 
+def erase(connection: Connection, *, now: datetime) -> None:
+    """Forget the pair; an exchange that ends just now finds another version and drops its own."""
+    OAuthToken.objects.filter(connection=connection).update(
+        access_token="",
+        refresh_token="",
+        access_expires_at=now,
+        refresh_expires_at=None,
+        version=F("version") + 1,
+    )
+
+
 def get_access_token(
     token: OAuthToken, *, client: TokenClient, now: datetime, refused: bool = False
 ) -> str:
@@ -76,11 +86,15 @@ def refresh(token: OAuthToken, *, client: TokenClient, now: datetime) -> OAuthTo
     """Exchange the pair once, whoever else is trying; returns the row with the new pair."""
     if not token.refresh_token:
         raise _erased()
+    lease_until = token.lease_until
     if not _claim(token, now):
         return _wait_for_other(token)
     try:
         pair = client.refresh(token.refresh_token)
     except ClientError as exc:
+        if exc.type == gates.OURS:  # nothing was called: as if nobody had tried
+            _give_back(token, lease_until)
+            raise
         return _failed(token, exc, now)
     stored = OAuthToken.objects.filter(pk=token.pk, version=token.version).update(
         **_columns(pair, now), version=token.version + 1
@@ -107,6 +121,11 @@ def _claim(token: OAuthToken, now: datetime) -> bool:
         .update(lease_until=now + LEASE)
         == 1
     )
+
+
+def _give_back(token: OAuthToken, lease_until: datetime | None) -> None:
+    # A lease that a dead worker left stays visible: its exchange still wants to be finished.
+    OAuthToken.objects.filter(pk=token.pk, version=token.version).update(lease_until=lease_until)
 
 
 def _wait_for_other(token: OAuthToken) -> OAuthToken:
@@ -163,8 +182,6 @@ def _failed(token: OAuthToken, exc: ClientError, now: datetime) -> OAuthToken:
     if not unchanged:
         token.refresh_from_db()
         return token
-    if exc.outcome is Outcome.STOP:
-        gates.pause(gates.SMARTCAR, until=now + REFUSED_WAIT, reason=str(exc), now=now)
     logger.warning("token %s: %s", token.pk, exc)
     raise exc
 

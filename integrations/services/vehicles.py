@@ -69,7 +69,14 @@ def _attach_one(
         # A new consent may grant what an old one did not: ask for everything again.
         vehicle.signals.exclude(support="ok").update(support="unknown", recheck_at=None)
         Vehicle.objects.filter(pk=vehicle.pk).update(
-            next_poll_at=now, not_before=None, identified_at=None, poll_failures=0, last_error=""
+            next_poll_at=now,
+            not_before=None,
+            identified_at=None,
+            poll_failures=0,
+            last_error="",
+            poll_outcome="",
+            poll_error="",
+            poll_outcome_since=None,
         )
     choose_access(vehicle, now=now)
     return vehicle

@@ -28,6 +28,12 @@ def of(alert: Alert) -> list[Recipient]:
     return [_recipient(email, person) for email, person in wanted.items()]
 
 
+def staff() -> list[Recipient]:
+    """Who hears of the portal's own troubles: MAINTENANCE_EMAILS, each once."""
+    addresses = dict.fromkeys(address.lower() for address in settings.MAINTENANCE_EMAILS)
+    return [_recipient(address, None) for address in addresses]
+
+
 def _staff(rule: Rule) -> list[User]:
     chosen = Q(pk__in=rule.staff.values("pk")) | Q(groups__in=rule.staff_groups.all())
     users = get_user_model().objects.filter(chosen, is_active=True)

@@ -1,7 +1,7 @@
 """What staff do with drivers, links, connections, vehicles and messages in the admin."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ from integrations.models import (
     Signal,
     Vehicle,
 )
-from integrations.services import connect_links
+from integrations.services import connect_links, link_mails
 from tests import factories as make
 from tests.factories import NOW
 
@@ -110,7 +110,7 @@ def test_a_portal_link_is_shown_once_and_kept_in_no_message(admin_client: Client
 def test_a_portal_link_is_mailed_through_the_outbox(admin_client: Client) -> None:
     answer = act(admin_client, "mail_link", make.make_driver(), make.make_driver(is_active=False))
 
-    assert OutboxEntry.objects.get().kind == connect_links.KIND
+    assert OutboxEntry.objects.get().kind == link_mails.INVITE
     assert "1 portal link is on its way" in said(answer)
     assert "1 inactive driver was left out" in said(answer)
 
@@ -225,15 +225,16 @@ def test_staff_who_may_only_look_cannot_revoke(client: Client) -> None:
 def test_poll_now_wakes_a_worker_for_each_car(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    woken: list[tuple[int, bool]] = []
+    woken: list[tuple[int, str]] = []
     monkeypatch.setattr(
-        tasks.poll_vehicle, "delay", lambda pk, *, scheduled: woken.append((pk, scheduled))
+        tasks.poll_vehicle, "delay", lambda pk, *, asked_at: woken.append((pk, asked_at))
     )
     vehicles = [make.make_vehicle(), make.make_vehicle()]
 
     answer = act(admin_client, "poll_now", *vehicles)
 
-    assert sorted(woken) == [(vehicle.pk, False) for vehicle in vehicles]
+    assert sorted(pk for pk, _asked_at in woken) == [vehicle.pk for vehicle in vehicles]
+    assert all(datetime.fromisoformat(asked_at).tzinfo for _pk, asked_at in woken)
     assert "2 cars are being read" in said(answer)
 
 

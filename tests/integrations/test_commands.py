@@ -23,7 +23,7 @@ from integrations.models import (
     VehicleGroup,
 )
 from integrations.sandbox.faults import dropped_before
-from integrations.services import connect_links, delivery, fleetio_vehicles
+from integrations.services import connect_links, delivery, fleetio_vehicles, link_mails
 from tests.factories import make_outbox_entry, make_signal, make_token, make_vehicle
 from tests.integrations.world import World, running, without_rules
 
@@ -267,7 +267,7 @@ def queue_odometer(world: World, value: float = 400_000.0) -> None:
 
 
 def test_deliver_makes_one_attempt_at_each_due_row(world: World) -> None:
-    connect_links.send(world.make_link(), now=world.now)
+    link_mails.send(world.make_link(), now=world.now)
     odometer = world.sandbox.fleet.cars[0].odometer_km
     queue_odometer(world, odometer)
 
@@ -291,7 +291,7 @@ def test_deliver_fails_when_credentials_are_refused_and_keeps_the_row(
 
     assert code == 1
     assert lines[-1].startswith("0 sent, 1 waiting, 0 unclear, 0 given up (stopped: Fleetio: ")
-    assert OutboxEntry.objects.get().state == "pending"
+    assert OutboxEntry.objects.get(kind="fleetio_odometer").state == "pending"
 
 
 def test_deliver_fails_when_nobody_answers(world: World) -> None:
@@ -367,7 +367,7 @@ def test_a_bar_is_shown_on_a_terminal_only(world: World, monkeypatch: pytest.Mon
         def isatty(self) -> bool:
             return True
 
-    connect_links.send(world.make_link(), now=world.now)
+    link_mails.send(world.make_link(), now=world.now)
     out = Terminal()
     call_command("deliver", stdout=out, no_color=True)
 

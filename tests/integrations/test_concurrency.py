@@ -31,6 +31,8 @@ from integrations.services import (
     delivery,
     fleetio_vehicles,
     gates,
+    leases,
+    link_mails,
     outbox,
     polling,
     tokens,
@@ -125,7 +127,9 @@ def test_a_connection_that_ends_is_told_once_by_many_workers() -> None:
     )
 
     assert sorted(map(str, found_out)) == ["False"] * 7 + ["True"]
-    assert Activity.objects.count() == 1
+    assert Activity.objects.filter(what__startswith="Connection is now").count() == 1
+    assert OutboxEntry.objects.filter(kind=link_mails.RECONNECT).count() == 1
+    assert OutboxEntry.objects.filter(kind="mail_connection_lost").count() == 1
     connection.refresh_from_db()
     assert connection.status == Connection.Status.NEEDS_RECONNECT
 
@@ -143,23 +147,31 @@ def test_a_limit_is_shared_to_the_last_call(by_clock_minute: bool) -> None:
     assert {type(error) for error in errors(results)} == {ClientError}
 
 
-def test_a_lease_has_one_holder() -> None:
-    won = together(8, lambda n: gates.acquire_lease("fleetio", owner=str(n), seconds=60, now=NOW))
+def test_an_account_has_one_sender() -> None:
+    everybody_asked = threading.Barrier(8)
 
-    assert won.count(True) == 1
-    assert won.count(False) == 7
+    def send(number: int) -> bool:
+        with leases.only_sender("fleetio", owner=str(number), now=NOW) as lease:
+            everybody_asked.wait(10)
+            return lease is not None
+
+    assert together(8, send).count(True) == 1
 
 
 # --- Links and connecting ---------------------------------------------------------------------
 
 
+def use(link: ConnectLink) -> bool:
+    with connect_links.claimed(ConnectLink.objects.get(pk=link.pk), now=NOW) as is_ours:
+        if is_ours:
+            connect_links.use(link, now=NOW)
+    return is_ours
+
+
 def test_a_link_is_claimed_once() -> None:
     link = make_link()
 
-    won = together(8, lambda _: connect_links.claim(ConnectLink.objects.get(pk=link.pk), now=NOW))
-
-    assert won.count(True) == 1
-    assert won.count(False) == 7
+    assert together(8, lambda _: use(link)).count(True) == 1
 
 
 def test_a_claim_that_had_to_wait_for_another_one_fails() -> None:
@@ -167,11 +179,11 @@ def test_a_claim_that_had_to_wait_for_another_one_fails() -> None:
     late: list[bool] = []
 
     def claim_late() -> None:
-        late.append(connect_links.claim(link, now=NOW))
+        late.append(use(link))
         database.close()
 
     with transaction.atomic():
-        assert connect_links.claim(link, now=NOW)
+        assert use(link)
         other = threading.Thread(target=claim_late)
         other.start()
         other.join(0.1)  # it waits for the row, or for the file
@@ -236,7 +248,7 @@ def test_two_cars_that_turn_out_to_be_one_at_the_same_moment_become_one() -> Non
 def test_eight_workers_that_poll_one_car_make_one_batch(world: World) -> None:
     (car, _) = world.connect().vehicles
     world.sandbox.smartcar.requests.clear()
-    policy = PollPolicy(calls_per_month=500, read_timeout=timedelta(seconds=65))
+    policy = PollPolicy(calls_per_month=500)
 
     for scheduled in (True, False):
         world.pass_time(hours=6)
@@ -244,7 +256,11 @@ def test_eight_workers_that_poll_one_car_make_one_batch(world: World) -> None:
         results = together(
             8,
             lambda _, scheduled=scheduled: polling.poll_vehicle(  # type: ignore[misc]
-                car.pk, client=world.smartcar, policy=policy, now=world.now, scheduled=scheduled
+                car.pk,
+                client=world.smartcar,
+                policy=policy,
+                now=world.now,
+                asked_at=None if scheduled else world.now,
             ),
         )
         assert errors(results) == []

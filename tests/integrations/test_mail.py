@@ -9,7 +9,7 @@ from django.core.mail import EmailMultiAlternatives
 from pytest_django import Settings
 
 from integrations.models import ConnectLink, Driver, OutboxEntry, PortalSettings
-from integrations.services import connect_links, mail
+from integrations.services import connect_links, link_mails, mail
 
 pytestmark = pytest.mark.django_db
 
@@ -26,8 +26,8 @@ def link(now: datetime) -> ConnectLink:
 
 def deliver(link: ConnectLink, now: datetime) -> tuple[EmailMultiAlternatives, str]:
     """Send the mail with this link; returns it, and its HTML."""
-    entry = connect_links.send(link, now=now)
-    connect_links.deliver(entry, unclear=False, now=now)
+    entry = link_mails.send(link, now=now)
+    link_mails.deliver_invite(entry, unclear=False, now=now)
     message = outgoing.outbox[-1]
     assert isinstance(message, EmailMultiAlternatives)
     ((html, kind),) = message.alternatives
@@ -91,10 +91,10 @@ def test_fleet_without_a_contact_gets_no_empty_line_about_it(
 
 
 def test_closed_link_is_not_mailed(link: ConnectLink, now: datetime) -> None:
-    entry = connect_links.send(link, now=now)
+    entry = link_mails.send(link, now=now)
     connect_links.withdraw(link, now=now)
 
-    sent = connect_links.deliver(entry, unclear=False, now=now)
+    sent = link_mails.deliver_invite(entry, unclear=False, now=now)
 
     assert sent.result == "not sent: the link is withdrawn"
     assert outgoing.outbox == []
@@ -110,9 +110,9 @@ def test_outbox_keeps_no_link(link: ConnectLink, now: datetime) -> None:
 
 
 def test_mail_sent_twice_is_recognised_as_one(link: ConnectLink, now: datetime) -> None:
-    entry = connect_links.send(link, now=now)
+    entry = link_mails.send(link, now=now)
     for minutes in (0, 5):
-        connect_links.deliver(entry, unclear=True, now=now + timedelta(minutes=minutes))
+        link_mails.deliver_invite(entry, unclear=True, now=now + timedelta(minutes=minutes))
     other, _html = deliver(link, now)
 
     first, again = (sent.extra_headers["Message-ID"] for sent in outgoing.outbox[:2])

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection as database
 
 from integrations.models import Activity, ConnectLink, Driver, OutboxEntry, PortalSettings
-from integrations.services import connect_links, delivery
+from integrations.services import connect_links, delivery, link_mails
 from tests.factories import NOW, make_driver, make_group, make_link, make_user
 
 pytestmark = pytest.mark.django_db
@@ -131,17 +131,37 @@ def test_a_link_token_does_not_open_the_drivers_page() -> None:
 def test_only_an_open_link_can_be_used(fields: dict[str, Any], active: bool, works: bool) -> None:
     link = make_link(driver=make_driver(is_active=active), **fields)
 
-    assert connect_links.claim(link, now=NOW) is works
+    with connect_links.claimed(link, now=NOW) as is_ours:
+        assert is_ours is works
     assert (link.state(NOW) is ConnectLink.State.VALID) is works
 
 
-def test_a_link_is_used_once_and_can_be_given_back() -> None:
+def test_a_link_is_used_once() -> None:
     link = make_link()
 
-    assert connect_links.claim(link, now=NOW)
-    assert not connect_links.claim(link, now=NOW)
-    connect_links.give_back(link)
-    assert connect_links.claim(link, now=NOW)
+    with connect_links.claimed(link, now=NOW):
+        connect_links.use(link, now=NOW)
+    with connect_links.claimed(link, now=NOW) as is_ours:
+        assert not is_ours
+
+
+def test_a_link_of_which_nothing_came_stays_open() -> None:
+    link = make_link()
+
+    with pytest.raises(RuntimeError), connect_links.claimed(link, now=NOW):
+        raise RuntimeError
+    with connect_links.claimed(link, now=NOW) as is_ours:
+        assert is_ours
+
+
+def test_a_link_is_held_by_one_and_free_soon_after_its_holder_died() -> None:
+    link = make_link()
+
+    with connect_links.claimed(link, now=NOW):
+        with connect_links.claimed(link, now=NOW + timedelta(seconds=9)) as is_ours:
+            assert not is_ours
+        with connect_links.claimed(link, now=NOW + timedelta(seconds=10)) as is_ours:
+            assert is_ours
 
 
 def test_withdrawing_is_told_once_and_ends_the_link() -> None:
@@ -149,7 +169,8 @@ def test_withdrawing_is_told_once_and_ends_the_link() -> None:
 
     assert connect_links.withdraw(link, now=NOW, user=user)
     assert not connect_links.withdraw(link, now=NOW, user=user)
-    assert not connect_links.claim(link, now=NOW)
+    with connect_links.claimed(link, now=NOW) as is_ours:
+        assert not is_ours
     assert Activity.objects.get().user == user
 
 
@@ -169,7 +190,7 @@ def deliver(now: datetime = NOW) -> delivery.DeliveryCount:
 
 def test_the_mail_carries_a_working_link_and_the_database_does_not() -> None:
     link = connect_links.create(make_driver(email="ann@example.com"), now=NOW)
-    connect_links.send(link, now=NOW)
+    link_mails.send(link, now=NOW)
     token = connect_links.token(link)
 
     assert deliver().done == 1
@@ -190,8 +211,8 @@ def test_the_mail_carries_a_working_link_and_the_database_does_not() -> None:
 
 def test_each_request_of_a_person_is_one_more_mail() -> None:
     link = make_link()
-    connect_links.send(link, now=NOW)
-    connect_links.send(link, now=NOW)
+    link_mails.send(link, now=NOW)
+    link_mails.send(link, now=NOW)
 
     deliver()
 
@@ -205,7 +226,7 @@ def test_each_request_of_a_person_is_one_more_mail() -> None:
 )
 def test_a_link_that_ended_before_its_mail_left_is_not_mailed(change: dict[str, Any]) -> None:
     link = make_link()
-    connect_links.send(link, now=NOW)
+    link_mails.send(link, now=NOW)
     ConnectLink.objects.update(**change)
 
     deliver()

@@ -18,14 +18,16 @@ from integrations import registry
 from integrations.clients.errors import ClientError, Outcome
 from integrations.models import Activity, OutboxEntry, ProviderGate
 from integrations.registry import FLEETIO, MAIL, Postponed, Sent
-from integrations.services import delivery, gates, outbox
+from integrations.services import delivery, gates, leases, outbox
 from integrations.services.delivery import DeliveryCount
+from integrations.services.gates import Limit
 from tests.factories import NOW, make_link, make_outbox_entry, make_user, make_vehicle
 
 pytestmark = pytest.mark.django_db
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 Answer = Sent | Postponed | BaseException
+LIMIT = Limit(name=FLEETIO, size=1_000, per_minute=1_000)
 
 
 class Killed(BaseException):
@@ -46,6 +48,9 @@ class Outside:
         self.kinds.append(entry.kind)
         self.before(entry)
         answer = self.answers.pop(0) if self.answers else Sent("there")
+        if isinstance(answer, ClientError) and entry.lane == FLEETIO and answer.type != gates.OURS:
+            with gates.counted(LIMIT, clock=lambda: now):
+                raise answer
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -239,10 +244,11 @@ def test_a_killed_sender_does_not_keep_the_account(outside: Outside) -> None:
     with pytest.raises(Killed):
         deliver()
     # kill -9 leaves the lease behind as well; it ends by itself.
-    gates.acquire_lease(FLEETIO, owner="the dead", seconds=120, now=NOW)
+    ProviderGate.objects.update(lease_until=NOW + 10 * SECOND, lease_owner="the dead")
 
-    assert deliver(NOW + 119 * SECOND).stopped == "another worker is sending to Fleetio"
-    assert deliver(NOW + 120 * SECOND).done == 1
+    assert deliver(NOW + 9 * SECOND).stopped == "another worker is sending to Fleetio"
+    assert deliver(NOW + 10 * SECOND).done == 0, "what was under way may have arrived"
+    assert deliver(NOW + 90 * SECOND).done == 1
 
 
 def test_a_lost_answer_is_unclear_for_good_and_waits_for_the_list_to_catch_up(
@@ -312,7 +318,7 @@ def test_a_429_pauses_the_account_and_keeps_every_row(
     outside: Outside, retry_after: float | None, pause: int
 ) -> None:
     first, second = write(), write()
-    outside.answers = [failure(Outcome.WAIT, status_code=429, retry_after=retry_after)]
+    outside.answers = [failure(Outcome.WAIT_ALL, status_code=429, retry_after=retry_after)]
 
     count = deliver()
 
@@ -354,7 +360,7 @@ def test_our_own_limit_stops_the_lane_without_a_pause_and_leaves_the_rows_due(
 
 def test_a_limit_met_while_looking_leaves_the_row_unclear(outside: Outside) -> None:
     entry = write(state="unknown", attempts=3, started_at=NOW - HOUR)
-    outside.answers = [failure(Outcome.WAIT, retry_after=10)]
+    outside.answers = [failure(Outcome.WAIT_ALL, retry_after=10)]
 
     deliver()
 
@@ -567,15 +573,14 @@ def test_a_host_with_the_longest_name_can_send(
 
 def test_mails_need_no_account_of_their_own(outside: Outside) -> None:
     write("mail")
-    gates.acquire_lease(MAIL, owner="x", seconds=999, now=NOW)
-
-    assert deliver(NOW, MAIL).done == 1
+    with leases.only_sender(MAIL, owner="x", now=NOW):
+        assert deliver(NOW, MAIL).done == 1
 
 
 @pytest.mark.parametrize("seconds", [1e12, 1e300])
 def test_a_nonsense_retry_after_pauses_for_a_day_at_most(outside: Outside, seconds: float) -> None:
     entry = write()
-    outside.answers = [failure(Outcome.WAIT, status_code=429, retry_after=seconds)]
+    outside.answers = [failure(Outcome.WAIT_ALL, status_code=429, retry_after=seconds)]
 
     deliver()
 

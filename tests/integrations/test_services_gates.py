@@ -69,7 +69,7 @@ def test_what_is_forced_is_counted_and_never_refused() -> None:
     gates.pause("smartcar", until=NOW + timedelta(hours=1), reason="told to", now=NOW)
     for _ in range(5):
         gates.take(BUCKET, now=NOW, force=True)
-    gates.resume("smartcar")
+    gates.resume("smartcar", now=NOW)
 
     refused(BUCKET)
 
@@ -114,34 +114,7 @@ def test_calls_are_allowed_again_when_a_person_says_so() -> None:
     gates.pause("smartcar", until=NOW + timedelta(days=9), reason="", now=NOW)
     assert refused(BUCKET) == timedelta(days=9).total_seconds()
 
-    gates.resume("smartcar")
+    gates.resume("smartcar", now=NOW)
 
     gates.take(BUCKET, now=NOW)
     assert ProviderGate.objects.get().paused_reason == ""
-
-
-# --- Leases -----------------------------------------------------------------------------------
-
-
-def test_a_lease_has_one_owner_who_can_renew_it() -> None:
-    assert gates.acquire_lease("fleetio", owner="a", seconds=60, now=NOW)
-    assert not gates.acquire_lease("fleetio", owner="b", seconds=60, now=NOW + 59 * SECOND)
-    assert gates.acquire_lease("fleetio", owner="a", seconds=60, now=NOW + 59 * SECOND)
-    assert not gates.acquire_lease("fleetio", owner="b", seconds=60, now=NOW + 118 * SECOND)
-
-
-def test_a_lease_that_ran_out_is_taken_over_and_its_old_owner_is_out() -> None:
-    gates.acquire_lease("fleetio", owner="a", seconds=60, now=NOW)
-
-    assert gates.acquire_lease("fleetio", owner="b", seconds=60, now=NOW + 60 * SECOND)
-    assert not gates.acquire_lease("fleetio", owner="a", seconds=60, now=NOW + 61 * SECOND)
-    gates.release_lease("fleetio", owner="a")
-    assert not gates.acquire_lease("fleetio", owner="a", seconds=60, now=NOW + 62 * SECOND)
-
-
-def test_a_lease_that_is_given_back_is_free() -> None:
-    gates.acquire_lease("fleetio", owner="a", seconds=60, now=NOW)
-    gates.release_lease("fleetio", owner="a")
-
-    assert gates.acquire_lease("fleetio", owner="b", seconds=60, now=NOW)
-    assert gates.acquire_lease("smartcar", owner="c", seconds=60, now=NOW)

@@ -364,7 +364,7 @@ def test_wrong_credentials_of_ours_pause_smartcar_and_harm_no_driver(
 
     assert (count.failed, count.refreshed, count.refused) == (1, 0, True)
     assert world.token_calls() == 1, "the first refusal speaks for all"
-    gate = ProviderGate.objects.get(name="smartcar")
+    gate = ProviderGate.objects.get(name="smartcar tokens")
     assert gate.paused_until == world.now + timedelta(minutes=5)
     assert "invalid_client" in gate.paused_reason
     assert {c.status for c in Connection.objects.all()} == {Connection.Status.ACTIVE}

@@ -12,7 +12,7 @@ from integrations import tasks
 from integrations.clients.readings import ODOMETER
 from integrations.models import Connection, Heartbeat, OAuthToken, OutboxEntry, Signal, Vehicle
 from integrations.sandbox.faults import bad_gateway
-from integrations.services import connect_links, fleetio_vehicles
+from integrations.services import fleetio_vehicles, link_mails
 from tests.factories import make_signal, make_vehicle
 from tests.integrations.world import World, running, without_rules
 
@@ -96,7 +96,7 @@ def test_a_person_may_have_a_car_read_before_its_time(world: World) -> None:
 
     tasks.poll_vehicle(car.pk)
     assert world.batches() == 1
-    tasks.poll_vehicle(car.pk, scheduled=False)
+    tasks.poll_vehicle(car.pk, asked_at=world.now.isoformat())
     assert world.batches() == 2
 
 
@@ -120,7 +120,7 @@ def test_cars_that_were_not_listed_at_the_callback_are_listed(world: World) -> N
 
 
 def test_each_lane_delivers_its_own(world: World) -> None:
-    connect_links.send(world.make_link(), now=world.now)
+    link_mails.send(world.make_link(), now=world.now)
     known = world.sandbox.fleetio.records.rows("vehicles")[0]
     car = make_vehicle(fleetio_id=known["id"], fleetio_meter_unit="mi")
     make_signal(vehicle=car, value=400_000.0)

@@ -92,7 +92,7 @@ class World:
             client=self.smartcar,
             policy=conf.poll_policy(),
             now=self.now,
-            scheduled=scheduled,
+            asked_at=None if scheduled else self.now,
         )
         if Vehicle.objects.filter(pk=vehicle.pk).exists():
             vehicle.refresh_from_db()
@@ -107,6 +107,7 @@ def running(settings: Settings, *, vehicles: int = 4, drivers: int = 1) -> Itera
     with world.sandbox:
         for name, value in world.sandbox.environment().items():
             setattr(settings, name, value)
+        settings.SMARTCAR_MANAGEMENT_TOKENS = [world.sandbox.smartcar.management.token]
         settings.FLEETIO_REQUESTS_PER_MINUTE = 100_000
         settings.SMARTCAR_BUCKET_SIZE = 100_000
         clock.set_source(world.clock)

@@ -9,7 +9,7 @@ from django.db import transaction
 from fleetportal import clock
 from integrations.management.base import PortalCommand
 from integrations.models import VehicleGroup
-from integrations.services import connect_links, mail
+from integrations.services import connect_links, link_mails, mail
 
 
 class Command(PortalCommand):
@@ -33,7 +33,7 @@ class Command(PortalCommand):
         except ValidationError as exc:
             raise self.usage_error("; ".join(exc.messages)) from exc
         if send:
-            connect_links.send(link, now=now)
+            link_mails.send(link, now=now)
             self.stdout.write(f"The link goes to {driver.email} with the next delivery of mail.")
         self.stdout.write(mail.absolute(connect_links.path(link)))
 

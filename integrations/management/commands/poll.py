@@ -24,7 +24,7 @@ class Command(PortalCommand):
     def handle(self, *args: Any, vin: str, **options: Any) -> None:
         if vin and not Vehicle.objects.filter(vin=vin.strip().upper()).exists():
             raise self.usage_error(f"There is no vehicle with the VIN {vin}.")
-        scheduled = not (vin or options["all"])
+        not_due_too = bool(vin or options["all"])
         started = clock.now()
         client, policy = conf.get_smartcar_client(), conf.poll_policy()
         # Cars that Smartcar could not list when their driver connected.
@@ -33,10 +33,12 @@ class Command(PortalCommand):
         polled: list[Polled] = []
         with self.progress("Reading cars") as progress:
             for vehicle_id in ids:
-                # Those who asked for every car at the same moment share one reading.
-                now = clock.now() if scheduled else started
                 result = polling.poll_vehicle(
-                    vehicle_id, client=client, policy=policy, now=now, scheduled=scheduled
+                    vehicle_id,
+                    client=client,
+                    policy=policy,
+                    now=clock.now(),
+                    asked_at=started if not_due_too else None,
                 )
                 polled += [result] if result else []
                 progress(len(polled), len(ids))

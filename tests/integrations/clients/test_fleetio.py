@@ -1,6 +1,8 @@
 import json
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -270,7 +272,7 @@ def test_entries_of_other_vehicles_and_days_are_left_out() -> None:
         (403, Outcome.REJECTED, False),
         (404, Outcome.REJECTED, False),
         (422, Outcome.REJECTED, False),
-        (429, Outcome.WAIT, False),
+        (429, Outcome.WAIT_ALL, False),
         (500, Outcome.RETRY, True),
         (503, Outcome.RETRY, True),
     ],
@@ -340,9 +342,15 @@ def test_an_answer_lost_on_the_way_may_have_happened() -> None:
 @responses.activate
 def test_the_gate_stands_before_each_request() -> None:
     passed: list[None] = []
+
+    @contextmanager
+    def gate() -> Iterator[None]:
+        passed.append(None)
+        yield
+
     responses.get(f"{BASE}/vehicles", json=page({"id": 1}, cursor="a"))
     responses.get(f"{BASE}/vehicles", json=page({"id": 2}))
-    make_client(gate=lambda: passed.append(None)).list_vehicles()
+    make_client(gate=gate).list_vehicles()
     assert len(passed) == len(responses.calls) == 2
 
 

@@ -142,7 +142,7 @@ def test_an_error_says_who_what_and_which_request_but_not_the_description() -> N
     [
         (b'{"error": "invalid_grant"}', 400, Outcome.RECONNECT, "invalid_grant"),
         (b'{"error": "invalid_client"}', 401, Outcome.STOP, "invalid_client"),
-        (b'{"error": "unauthorized_client"}', 400, Outcome.STOP, "unauthorized_client"),
+        (b'{"error": "unauthorized_client"}', 400, Outcome.REJECTED, "unauthorized_client"),
         (b'{"error": "invalid_request"}', 400, Outcome.REJECTED, "invalid_request"),
         (b'{"error": "server_error"}', 500, Outcome.RETRY, "server_error"),
         (b"", 401, Outcome.STOP, ""),

@@ -2,6 +2,8 @@ import base64
 import json
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +15,7 @@ import smartcar.config
 from responses import matchers
 
 from integrations.clients import readings as r
-from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.errors import ClientError, Gate, Outcome
 from integrations.clients.readings import SignalError, SignalReading
 from integrations.clients.smartcar_v2 import SmartcarConfig, SmartcarV2, TokenPair
 from tests.integrations.clients.stub_server import StubHandler, serving
@@ -175,11 +177,21 @@ def test_a_refused_refresh_token_needs_the_driver(description: dict[str, str]) -
     assert not error.may_have_happened
 
 
-def test_tokens_are_traded_in_15_seconds_and_without_the_gate(
+def noting(calls: list[None]) -> Gate:
+    @contextmanager
+    def gate() -> Iterator[None]:
+        calls.append(None)
+        yield
+
+    return gate
+
+
+def test_tokens_are_traded_in_15_seconds_and_uncounted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Any] = []
     gated: list[None] = []
+    passed: list[None] = []
 
     def script(handler: StubHandler) -> None:
         handler.send(json.dumps({"access_token": "a", "refresh_token": "b"}).encode())
@@ -194,11 +206,13 @@ def test_tokens_are_traded_in_15_seconds_and_without_the_gate(
 
     monkeypatch.setattr(requests.Session, "request", spy)
     with serving(script) as server:
-        client = SmartcarV2(make_config(auth_origin=server.url), lambda: gated.append(None))
+        config = make_config(auth_origin=server.url)
+        client = SmartcarV2(config, gate=noting(gated), token_gate=noting(passed))
         client.refresh(REFRESH)
     (timeout,) = seen
     assert (timeout.total, timeout.connect_timeout) == (15.0, 5.0)
     assert gated == []
+    assert passed == [None]
 
 
 # --- Who and which cars -----------------------------------------------------------------------
@@ -589,16 +603,19 @@ def test_the_cost_is_paths_and_the_scopes_are_named() -> None:
 def test_the_gate_stands_before_every_call_and_may_shut() -> None:
     waiting = ClientError("wait", outcome=Outcome.WAIT)
 
-    def shut() -> None:
+    @contextmanager
+    def shut() -> Iterator[None]:
         raise waiting
+        yield
 
-    client = SmartcarV2(make_config(), shut)
+    client = SmartcarV2(make_config(), shut, management_gate=shut)
     for call in (
         lambda: client.get_user_id(ACCESS),
         lambda: client.list_vehicles(ACCESS),
         lambda: read([r.ODOMETER], client),
         lambda: read(r.IDENTITY, client),
         lambda: client.disconnect(smartcar_id="car-1", access_token=ACCESS),
+        client.list_connections,
     ):
         assert error_of(call) is waiting
     assert len(responses.calls) == 0
