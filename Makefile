@@ -59,6 +59,10 @@ fmt: $(VENV)/.development  ## Rewrite to the house style
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
 
+.PHONY: bench
+bench: $(VENV)/.development  ## CPU, speed and memory of the whole chain for 200 vehicles
+	@$(BIN)/python -m tests.benchmarks.chain $(ARGS)
+
 .PHONY: clean
 clean:  ## Remove the virtualenv and all caches; databases stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov

@@ -10,6 +10,7 @@ from typing import Any
 
 import celery.signals
 from celery.beat import Service
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from waitress.server import create_server
@@ -27,9 +28,21 @@ class Site:
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._server = create_server(
-            get_wsgi_application(), host=host, port=port, threads=WEB_THREADS, ident=None
+            get_wsgi_application(),
+            host=host,
+            port=port,
+            threads=WEB_THREADS,
+            ident=None,
+            **self._proxy(),
         )
         self._thread = threading.Thread(target=self._server.run, name="site", daemon=True)
+
+    @staticmethod
+    def _proxy() -> dict[str, Any]:
+        """With an https address TLS ends at a proxy, which tells so; waitress would drop that."""
+        if not settings.SECURE_PROXY_SSL_HEADER:
+            return {}
+        return {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto"}}
 
     def start(self) -> None:
         self._thread.start()

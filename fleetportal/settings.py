@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -263,6 +264,9 @@ CONTENT_SECURITY_POLICY = {
 # Messages only wake workers; what is due stands in the database, so losing them loses nothing.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://")
 CELERY_TIMEZONE = "UTC"
+# Workers take from both in turns, so that a thousand slow cars keep no token and no mail waiting.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("polls")]
+CELERY_TASK_ROUTES = {"integrations.tasks.poll_vehicle": {"queue": "polls"}}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
@@ -296,15 +300,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "filters": {"hide_keys": {"()": "fleetportal.logs.HideKeys"}},
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["hide_keys"],
+    "formatters": {
+        "line": {
+            "()": "fleetportal.logs.HideKeys",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
         }
     },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         # Through our one handler. Django's own would write links as they are, and mail whole

@@ -1,8 +1,8 @@
 """What others may listen to. `maintenance` does; nothing here knows who listens.
 
 readings_recorded: sent inside the ingest transaction when something new was stored, with
-    vehicle (Vehicle), codes (set of signal codes), signals (every Signal of the vehicle, as it
-    stands now), now.
+    vehicle (Vehicle), codes (set of signal codes), signals (every Signal that the vehicle ever
+    gave, as it stands now), now.
 connection_changed: sent in the transaction that changed a connection's status, with connection,
     user (who did it in the admin, or None), now.
 provider_refused: sent when a provider begins to refuse our credentials or account, once until it

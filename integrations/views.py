@@ -1,5 +1,6 @@
 """The driver's pages: invitation, the way back from Connect, and what is shared."""
 
+import hashlib
 import logging
 import secrets
 from collections.abc import Sequence
@@ -148,18 +149,22 @@ def _withdraw(request: HttpRequest, person: Driver, share: Share | None) -> Http
 
 
 def _new_state(request: HttpRequest, link: ConnectLink) -> str:
-    """A random state that only this browser's session knows."""
+    """A random state that belongs to this browser's session, which keeps its digest alone."""
     state = secrets.token_urlsafe(32)
     kept = list(request.session.get(STATES, []))[-(STATES_KEPT - 1) :]
-    request.session[STATES] = [*kept, [state, link.pk]]
+    request.session[STATES] = [*kept, [_digest(state), link.pk]]
     return state
+
+
+def _digest(state: str) -> str:
+    return hashlib.sha256(state.encode()).hexdigest()
 
 
 def _take_state(request: HttpRequest) -> ConnectLink | None:
     """The link that this browser started with this state; each state works once."""
-    given = request.GET.get("state", "")
+    given = _digest(request.GET.get("state", ""))
     kept = list(request.session.get(STATES, []))
-    found = [pair for pair in kept if given and constant_time_compare(pair[0], given)]
+    found = [pair for pair in kept if constant_time_compare(pair[0], given)]
     if not found:
         return None
     request.session[STATES] = [pair for pair in kept if pair not in found]

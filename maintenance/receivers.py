@@ -19,7 +19,7 @@ def on_readings_recorded(
     """Decide at once, in the same transaction that stored the readings."""
     newly_identified = vehicle.identified_at == now
     if newly_identified or not any(signal.is_wanted for signal in signals):
-        wanted.write_for(vehicle, signals)
+        wanted.write_for(vehicle, list(vehicle.signals.all()))
     evaluation.evaluate(vehicle, signals, now=now)
 
 

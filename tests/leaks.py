@@ -12,23 +12,35 @@ from celery.signals import before_task_publish
 from django.contrib.sessions.models import Session
 from django.db import connection
 
+PART = 20  # as much of a long secret is too much
+
 
 class Seen:
-    """Every record as it reaches the portal's own handler, written out, with all it carries."""
+    """Every record: as the portal's own handler writes it, and what it carries for others.
+
+    Addresses that are keys are hidden when written; no record may carry any other secret.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        formatter = logging.Formatter()
+        self.carried_lines: list[str] = []
         self.handler = logging.Handler(logging.DEBUG)
         (own,) = (h for h in logging.getLogger().handlers if h.get_name() == "console")
-        self.handler.filters = list(own.filters)
-        self.handler.emit = lambda record: self.lines.append(  # type: ignore[method-assign]
-            f"{record.name} {formatter.format(record)} {record.args!r} {vars(record)!r}"
-        )
+        self.handler.setFormatter(own.formatter)
+        self.handler.emit = self._keep  # type: ignore[method-assign]
+
+    def _keep(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.handler.format(record))
+        carried = {name: value for name, value in vars(record).items() if name != "request"}
+        self.carried_lines.append(f"{record.args!r} {carried!r}")
 
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def carried(self) -> str:
+        return "\n".join(self.carried_lines)
 
 
 @contextmanager
@@ -81,9 +93,10 @@ def everything_stored() -> dict[str, str]:
 
 
 def disguises(secret: str) -> set[str]:
-    """The secret as it is, quoted for an address or JSON, in hex, and inside of base64."""
+    """The secret as it is, cut short, quoted for an address or JSON, in hex, inside of base64."""
     raw = secret.encode()
     found = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
+    found |= {secret[:PART], secret[-PART:]}
     found |= {repr(secret)[1:-1], raw.hex()}
     for encode in (b64encode, urlsafe_b64encode):
         for before in range(3):  # what stands before it shifts the letters

@@ -29,7 +29,7 @@ class Portal:
 
     def status(self, path: str) -> int:
         try:
-            return requests.get(self.url + path, timeout=10).status_code
+            return requests.get(self.url + path, timeout=10, allow_redirects=False).status_code
         except requests.ConnectionError:
             return 0
 
@@ -129,3 +129,19 @@ def test_serve_says_when_its_port_is_taken(portal: Portal) -> None:
 def test_what_is_no_port_is_wrong_usage(command: str, port: str) -> None:
     with pytest.raises(CommandError, match="--port"):
         call_command(command, "--port", port)
+
+
+def test_serve_behind_a_proxy_that_ends_tls_knows_that_it_is_https(portal: Portal) -> None:
+    secure = {**portal.env, "SITE_URL": "https://fleet.example.com"}
+    with started(secure, portal.folder / "serve.log", *serve(portal)):
+        wait_until(lambda: portal.status("/healthz"), why="healthz")
+
+        def ask(**headers: str) -> requests.Response:
+            headers["Host"] = "fleet.example.com"
+            url = portal.url + "/healthz"
+            return requests.get(url, headers=headers, timeout=10, allow_redirects=False)
+
+        assert ask(**{"X-Forwarded-Proto": "https"}).status_code == 200
+        plain = ask()
+        assert plain.status_code == 301
+        assert plain.headers["Location"] == "https://fleet.example.com/healthz"

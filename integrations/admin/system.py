@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -46,12 +46,23 @@ class ProviderGateAdmin(ReadOnlyAdmin):
     list_display = ("name", "state", "paused_reason", "synced")
     search_fields = ("name", "paused_reason")
     actions = ("resume",)
-    fields = ("name", "state", "paused_until", "paused_reason", "synced", "lease_until")
+    fields = (
+        "name",
+        "state",
+        "refused_at",
+        "paused_until",
+        "paused_reason",
+        "synced",
+        "lease_until",
+    )
     readonly_fields = ("state", "synced", "lease_until")
     empty_hint = gettext_lazy("Providers appear after the first call to them.")
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, gate: ProviderGate) -> str:
+        if gate.refused_at:
+            since = words.ago(gate.refused_at)
+            return words.badge("overdue", _("refuses our credentials, %(ago)s") % {"ago": since})
         if gate.paused_until and gate.paused_until > clock.now():
             return words.badge("due", _("paused"))
         return words.badge("good", _("calls are allowed"))
@@ -62,7 +73,8 @@ class ProviderGateAdmin(ReadOnlyAdmin):
 
     @admin.action(description=gettext_lazy("Resume calls"), permissions=["act"])
     def resume(self, request: HttpRequest, queryset: QuerySet[ProviderGate]) -> None:
-        paused = list(queryset.filter(paused_until__gt=clock.now()))
+        stopped = Q(paused_until__gt=clock.now()) | Q(refused_at__isnull=False)
+        paused = list(queryset.filter(stopped))
         for gate in paused:
             gates.resume(gate.name, now=clock.now())
             activity.record(
@@ -80,11 +92,12 @@ class ProviderGateAdmin(ReadOnlyAdmin):
         self.message_user(request, text % {"count": len(paused)}, level)
 
     def get_tiles(self, request: HttpRequest) -> list[Tile]:
-        paused = ProviderGate.objects.filter(paused_until__gt=clock.now())
+        stopped = Q(paused_until__gt=clock.now()) | Q(refused_at__isnull=False)
+        paused = ProviderGate.objects.filter(stopped)
         return [
             Tile(
                 label=_("Calls to %(provider)s") % {"provider": gate.name},
-                value=_("paused"),
+                value=_("refused") if gate.refused_at else _("paused"),
                 level="overdue",
                 url=words.list_url(ProviderGate),
                 lines=[(gate.paused_reason, "")],

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from fleetportal import clock
 from integrations.admin import poll_words, words
 from integrations.clients.errors import Outcome
+from integrations.clients.readings import SYSTEM_STATUS
 from integrations.models import Connection, Signal, Vehicle
 from integrations.services import schedule
 
@@ -68,6 +70,8 @@ def of_signal(signal: Signal) -> str:
     if signal.recheck_at:
         again = {"support": text, "when": when(signal.recheck_at)}
         text = _("%(support)s; asked again %(when)s") % again
+    if signal.support == Support.NOT_GRANTED:
+        text = _("%(support)s or after a new consent") % {"support": text}
     return text
 
 
@@ -79,7 +83,10 @@ def of_signals(signals: list[Signal]) -> list[str]:
     )
     lines = []
     for support, text in said:
-        names = [words.signal_name(row.code) for row in signals if row.support == support]
+        found = [row.code for row in signals if row.support == support]
+        # The systems of a car are given together or not at all.
+        names = [words.signal_name(code) for code in found if code not in SYSTEM_STATUS]
+        names += [_("System status")] if len(names) < len(found) else []
         if len(names) > NAMED:
             names[NAMED - 1 :] = [_("%(count)d more") % {"count": len(names) - NAMED + 1}]
         if names:
@@ -115,11 +122,10 @@ def _unexplained(vehicle: Vehicle) -> Trouble | None:
     matter = poll_words.PAIRS.get(vehicle.poll_error)
     if matter is None and not vehicle.last_error:
         return None
-    again = {"when": when(vehicle.next_poll_at)}
     return Trouble(
         level="quiet",
         matter=str(matter or vehicle.last_error),
-        until=str(poll_words.AGAIN) % again,
+        until=_goes_on(poll_words.AGAIN, vehicle.next_poll_at),
         todo=str(poll_words.TODO.get(vehicle.poll_error, "")),
     )
 
@@ -130,9 +136,13 @@ def _until(vehicle: Any, outcome: Outcome) -> str:
         at = vehicle.not_before
     if outcome in {Outcome.WAIT_ALL, Outcome.STOP}:
         at = _latest(vehicle.smartcar_paused_until, vehicle.tokens_paused_until)
-    over = at is None or at <= clock.now()
-    text = poll_words.AGAIN if over else poll_words.UNTIL.get(outcome, poll_words.AGAIN)
-    return str(text) % {"at": words.moment(at), "when": when(next_read(vehicle) if over else at)}
+    if at is None or at <= clock.now():
+        return _goes_on(poll_words.AGAIN, next_read(vehicle))
+    return _goes_on(poll_words.UNTIL.get(outcome, poll_words.AGAIN), at)
+
+
+def _goes_on(text: str | Promise, at: datetime | None) -> str:
+    return str(text) % {"at": words.moment(at), "when": when(at)}
 
 
 def _of_pause(vehicle: Any) -> Trouble | None:
@@ -143,7 +153,7 @@ def _of_pause(vehicle: Any) -> Trouble | None:
     return Trouble(
         level="soon",
         matter=_("Calls to Smartcar are paused"),
-        until=str(poll_words.AGAIN) % {"when": when(until)},
+        until=_goes_on(poll_words.AGAIN, until),
         todo=_("The page of providers says why."),
     )
 
@@ -156,7 +166,7 @@ def _of_month(vehicle: Any) -> Trouble | None:
     return Trouble(
         level="soon",
         matter=str(poll_words.PAIRS["BILLING:VEHICLE_REQUEST_LIMIT"]),
-        until=str(poll_words.UNTIL[Outcome.QUOTA]) % {"when": when(at)},
+        until=_goes_on(poll_words.UNTIL[Outcome.QUOTA], at),
         todo=str(poll_words.TODO[Outcome.QUOTA]),
         since=read,
     )

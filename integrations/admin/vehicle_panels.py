@@ -13,6 +13,7 @@ from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import OutboxEntry, Reading, Signal, TroubleCode, Vehicle
 
 POINTS = 200
+NAMED = 3  # so many signals of one kind get a row of their own
 _LEVELS = {
     Signal.Support.OK: "good",
     Signal.Support.NOT_CAPABLE: "quiet",
@@ -37,8 +38,11 @@ def of(vehicle: Vehicle) -> list[Panel]:
 
 def signals(vehicle: Vehicle, unit: str) -> Panel:
     """The latest state of everything the car was asked for, and why something is missing."""
-    known = list(vehicle.signals.all())
-    told = [row for row in known if row.recorded_at or row.support != Signal.Support.UNKNOWN]
+    known = sorted(vehicle.signals.all(), key=lambda row: row.code)
+    unread: dict[str, list[Signal]] = {}
+    for row in known:
+        if row.recorded_at is None:
+            unread.setdefault(support(row), []).append(row)
     rows: list[tuple[Any, ...]] = [
         (
             words.signal_name(row.code),
@@ -47,14 +51,11 @@ def signals(vehicle: Vehicle, unit: str) -> Panel:
             _("yes") if row.is_wanted else _("no"),
             support(row),
         )
-        for row in sorted(told, key=lambda row: (row.recorded_at is None, row.code))
+        for row in known
+        if row.recorded_at
     ]
-    if untold := [words.signal_name(row.code) for row in known if row not in told]:
-        text = ngettext("%(count)d more signal", "%(count)d more signals", len(untold))
-        unread = words.badge("quiet", Signal.Support.UNKNOWN.label)
-        rows.append(
-            (text % {"count": len(untold)}, ", ".join(untold), words.NOTHING, words.NOTHING, unread)
-        )
+    for why, alike in unread.items():
+        rows += _unread(alike, why)
     return Panel(
         title=_("What is known"),
         headers=(_("Signal"), _("Value"), _("Recorded by the car"), _("Wanted"), _("Readable")),
@@ -63,6 +64,19 @@ def signals(vehicle: Vehicle, unit: str) -> Panel:
         lead=history(vehicle, unit),
         more=words.list_url(Reading, f"vehicle__id__exact={vehicle.pk}"),
     )
+
+
+def _unread(alike: list[Signal], why: str) -> list[tuple[Any, ...]]:
+    """Signals without a value for the same reason: a row for each, or one for many."""
+    names = [words.signal_name(row.code) for row in alike]
+    if len(names) <= NAMED:
+        return [
+            (name, words.NOTHING, words.NOTHING, _("yes") if row.is_wanted else _("no"), why)
+            for name, row in zip(names, alike, strict=True)
+        ]
+    text = ngettext("%(count)d more signal", "%(count)d more signals", len(names))
+    count = text % {"count": len(names)}
+    return [(count, ", ".join(names), words.NOTHING, words.NOTHING, why)]
 
 
 def support(signal: Signal) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -15,7 +15,7 @@ from integrations import conf, tasks
 from integrations.admin import troubles, vehicle_panels, words
 from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.connections import status_badge
-from integrations.clients.errors import Outcome
+from integrations.admin.vehicle_filters import ATTENTION, WITHHELD, AttentionFilter, PollFilter
 from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import (
     Connection,
@@ -29,80 +29,6 @@ from integrations.models import (
 from integrations.services import activity, gates, schedule
 
 POLLS_AT_ONCE = 100
-FAILING_AFTER = 3
-ATTENTION = {
-    "reconnect": Q(connection__status=Connection.Status.NEEDS_RECONNECT),
-    "failing": Q(poll_failures__gte=FAILING_AFTER),
-    "rules": ~Q(evaluation_error=""),
-    "unmatched": Q(fleetio_id__isnull=True),
-    "unread": Q(last_read_at__isnull=True),
-}
-WITHHELD = Signal.objects.filter(
-    is_wanted=True, support__in=[Signal.Support.NOT_GRANTED, Signal.Support.NOT_CAPABLE]
-)
-
-
-def _withheld(support: Signal.Support) -> Q:
-    return Q(Exists(WITHHELD.filter(vehicle=OuterRef("pk"), support=support)))
-
-
-def _went(*outcomes: Outcome) -> Q:
-    """The last poll went so, and the car is still being read."""
-    return Q(poll_outcome__in=outcomes, connection__status=Connection.Status.ACTIVE)
-
-
-POLLS = {
-    "wait": (gettext_lazy("Told to wait"), _went(Outcome.WAIT, Outcome.WAIT_ALL)),
-    "quota": (gettext_lazy("Calls of the month used up"), _went(Outcome.QUOTA)),
-    "driver": (gettext_lazy("Driver must act"), _went(Outcome.DRIVER)),
-    "reconnect": (gettext_lazy("Driver must connect again"), ATTENTION["reconnect"]),
-    "asleep": (gettext_lazy("Car does not answer now"), _went(Outcome.ASLEEP)),
-    "failed": (gettext_lazy("Failed, tried again"), _went(Outcome.RETRY, Outcome.REFRESH)),
-    "refused": (
-        gettext_lazy("Refused"),
-        _went(Outcome.STOP, Outcome.REJECTED, Outcome.NOT_GRANTED, Outcome.NOT_CAPABLE),
-    ),
-    "not_granted": (
-        gettext_lazy("Driver has not shared something"),
-        _withheld(Signal.Support.NOT_GRANTED),
-    ),
-    "not_capable": (
-        gettext_lazy("Car cannot give something"),
-        _withheld(Signal.Support.NOT_CAPABLE),
-    ),
-}
-
-
-class AttentionFilter(admin.SimpleListFilter):
-    title = gettext_lazy("attention")
-    parameter_name = "attention"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [
-            ("reconnect", _("Driver has to reconnect")),
-            ("failing", _("Polls fail")),
-            ("rules", _("Rules fail")),
-            ("unmatched", _("Not in Fleetio")),
-            ("unread", _("Never read")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        condition = ATTENTION.get(self.value() or "")
-        return queryset.filter(condition) if condition is not None else queryset
-
-
-class PollFilter(admin.SimpleListFilter):
-    """What the last poll came to."""
-
-    title = gettext_lazy("polls")
-    parameter_name = "polls"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(name, text) for name, (text, _condition) in POLLS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = POLLS.get(self.value() or "")
-        return queryset.filter(chosen[1]) if chosen is not None else queryset
 
 
 @admin.register(Vehicle)
@@ -110,10 +36,10 @@ class VehicleAdmin(PortalAdmin):
     list_display: tuple[str, ...] = (
         "car",
         "connection_status",
+        "matter",
         "odometer",
         "oil_life",
         "last_read",
-        "matter",
         "in_fleetio",
         "group",
     )
@@ -141,10 +67,10 @@ class VehicleAdmin(PortalAdmin):
             gettext_lazy("How it is read"),
             {
                 "fields": (
+                    "problem",
                     ("connection", "connection_status"),
                     ("last_read", "next_poll"),
                     ("calls", "poll_failures"),
-                    "problem",
                 )
             },
         ),
@@ -252,8 +178,10 @@ class VehicleAdmin(PortalAdmin):
         """For the list: what is the matter, and until when."""
         found = troubles.of_vehicle(vehicle)
         lines = [words.badge(found.level, found.matter)] if found else []
-        if found and found.until:
-            lines.append(words.small(found.until))
+        if found:
+            # What only a person can mend says so in the list already.
+            todo = found.todo if found.level in {"due", "overdue"} else ""
+            lines += [words.small(text) for text in (found.until, todo) if text]
         lines += [words.small(text) for text in troubles.of_signals(vehicle.withheld)]
         return words.lines([*lines, *_rules_failed(vehicle)])
 
@@ -301,10 +229,12 @@ class VehicleAdmin(PortalAdmin):
             return []
         said = (
             ("reconnect", _("Driver has to reconnect")),
+            ("driver", _("Driver has to act")),
             ("failing", _("Polls fail")),
             ("rules", _("Rules fail")),
         )
-        wrong = Q(ATTENTION["reconnect"] | ATTENTION["failing"] | ATTENTION["rules"])
+        wrong = ATTENTION["reconnect"] | ATTENTION["driver"]
+        wrong |= ATTENTION["failing"] | ATTENTION["rules"]
         counts = Vehicle.objects.aggregate(
             wrong=Count("pk", filter=wrong),
             **{name: Count("pk", filter=ATTENTION[name]) for name, _text in said},

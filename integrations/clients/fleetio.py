@@ -4,6 +4,7 @@ https://developer.fleetio.com/docs/overview/quick-start. The API knows no idempo
 error with `may_have_happened` must be looked up before it is repeated.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import date, datetime
@@ -20,11 +21,14 @@ from integrations.clients.fleetio_records import (
     MeterEntry,
     Priority,
     ShapeError,
+    VehicleDraft,
+    VehicleLabel,
     format_time,
     read_issue,
     read_meter_entry,
     read_priority,
     read_vehicle,
+    read_vehicle_label,
 )
 from integrations.clients.retry_after import parse_retry_after
 
@@ -35,6 +39,8 @@ __all__ = [
     "IssueDraft",
     "MeterEntry",
     "Priority",
+    "VehicleDraft",
+    "VehicleLabel",
 ]
 
 PROVIDER = "Fleetio"
@@ -84,6 +90,54 @@ class FleetioClient:
     def list_vehicles(self) -> list[FleetioVehicle]:
         """All vehicles that are not archived, or an error: never some of them."""
         return self._all("/vehicles", {}, read_vehicle)
+
+    def find_vehicles(self, *, vin: str) -> list[FleetioVehicle]:
+        """Vehicles with this VIN that are not archived; the spelling may differ in case.
+
+        Compared again here, because an unknown filter may be ignored.
+        https://developer.fleetio.com/docs/api/v-1-vehicles-index
+        """
+        found = self._all("/vehicles", {"filter[vin][like]": vin}, read_vehicle)
+        return [vehicle for vehicle in found if vehicle.vin == vin.upper()]
+
+    def list_archived_vehicles(self) -> list[FleetioVehicle]:
+        """All vehicles that are archived: the list of vehicles leaves them out.
+
+        https://developer.fleetio.com/docs/api names no filter for GET /vehicles/archived.
+        """
+        return self._all("/vehicles/archived", {}, read_vehicle)
+
+    def get_vehicle(self, vehicle_id: int) -> FleetioVehicle:
+        """One vehicle as it is now; REJECTED with status 404 when it was deleted.
+
+        https://developer.fleetio.com/docs/api/v-1-vehicles-show
+        """
+        path = f"/vehicles/{vehicle_id}"
+        response = self._request("GET", path)
+        return self._record(response, f"GET {path}", read_vehicle)
+
+    def create_vehicle(self, draft: VehicleDraft) -> FleetioVehicle:
+        """Create a vehicle. A name or a VIN that is taken is REJECTED, with the field's message.
+
+        https://developer.fleetio.com/docs/api/vehicles-create
+        """
+        return self._create("/vehicles", draft.to_json(), read_vehicle)
+
+    def update_vehicle(self, vehicle_id: int, fields: Mapping[str, Any]) -> None:
+        """Change just these fields of a vehicle; any answer but an error is success.
+
+        Fleetio says 200 with the record in one place and 204 in another.
+        https://developer.fleetio.com/docs/api/v-1-vehicles-update
+        """
+        self._request("PATCH", f"/vehicles/{vehicle_id}", json=fields)
+
+    def list_vehicle_statuses(self) -> list[VehicleLabel]:
+        """The vehicle statuses of the account: https://developer.fleetio.com/docs/api"""
+        return self._all("/vehicle_statuses", {}, read_vehicle_label)
+
+    def list_vehicle_types(self) -> list[VehicleLabel]:
+        """The vehicle types of the account: https://developer.fleetio.com/docs/api"""
+        return self._all("/vehicle_types", {}, read_vehicle_label)
 
     def list_priorities(self) -> list[Priority]:
         """The issue priorities of the account."""
@@ -257,10 +311,19 @@ def _error(response: requests.Response, where: str) -> ClientError:
     return error
 
 
+def _without_keys(response: requests.Response) -> str:
+    """The body, which may quote what we proved ourselves with."""
+    text = response.text
+    for name in ("Authorization", "Account-Token"):
+        sent = str(response.request.headers.get(name) or "").removeprefix("Token ")
+        text = text.replace(sent, "***") if sent else text
+    return text
+
+
 def _fields(response: requests.Response) -> dict[str, Any]:
     """Messages by field, as Fleetio gives them; what names no field is under `base`."""
     try:
-        body = response.json()
+        body = json.loads(_without_keys(response))
     except ValueError:
         return {}
     if not isinstance(body, dict):

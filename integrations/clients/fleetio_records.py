@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+# What a car tells about itself and a Fleetio vehicle may lack; POST and PATCH name them alike.
+DETAILS = ("make", "model", "year")
+
 
 class ShapeError(Exception):
     """A record lacks what it must have."""
@@ -16,7 +19,11 @@ class ShapeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetioVehicle:
-    """`vin` is upper case or empty; `meter_unit` is km, mi, hr or empty and names `meter_value`."""
+    """`vin` is upper case or empty; `meter_unit` is km, mi, hr or empty and names `meter_value`.
+
+    `blank` names those of DETAILS that the record shows and that nobody has filled in: what the
+    record does not show at all is unknown, not blank.
+    """
 
     id: int
     name: str
@@ -24,6 +31,45 @@ class FleetioVehicle:
     meter_unit: str
     meter_value: float | None
     archived: bool
+    blank: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VehicleDraft:
+    """What a new vehicle says. All but `make`, `model` and `year` is required."""
+
+    name: str
+    vin: str
+    meter_unit: str
+    status_id: int
+    type_id: int
+    make: str = ""
+    model: str = ""
+    year: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of POST /vehicles: https://developer.fleetio.com/docs/api/vehicles-create
+
+        PATCH calls the meter's unit `meter_unit`.
+        """
+        known = {name: getattr(self, name) for name in DETAILS if getattr(self, name)}
+        return {
+            "name": self.name,
+            "vin": self.vin,
+            "primary_meter_unit": self.meter_unit,
+            "vehicle_status_id": self.status_id,
+            "vehicle_type_id": self.type_id,
+            **known,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VehicleLabel:
+    """One of the account's own vehicle statuses or types; statuses have a place in their list."""
+
+    id: int
+    name: str
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +142,16 @@ def read_vehicle(row: Mapping[str, Any]) -> FleetioVehicle:
         meter_unit=_text(row.get("primary_meter_unit") or row.get("meter_unit")).lower(),
         meter_value=_number(value),
         archived=bool(row.get("archived_at")),
+        blank=frozenset(name for name in DETAILS if name in row and _is_blank(row[name])),
+    )
+
+
+def read_vehicle_label(row: Mapping[str, Any]) -> VehicleLabel:
+    """Names are the account's own."""
+    return VehicleLabel(
+        id=_id(row.get("id")),
+        name=_text(row.get("name")),
+        position=_optional_id(row.get("position")) or 0,
     )
 
 
@@ -150,6 +206,10 @@ def _vehicle_of(row: Mapping[str, Any]) -> int | None:
         if isinstance(inner, dict) and _optional_id(inner.get("id")) is not None:
             return _optional_id(inner.get("id"))
     return _optional_id(row.get("asset_id")) or _optional_id(row.get("vehicle_id"))
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _id(value: Any) -> int:

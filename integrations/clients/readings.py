@@ -5,6 +5,7 @@ or `{"status", "description"}`): https://smartcar.com/docs/api-reference/signals
 Units are still the provider's: ingest turns them into one unit.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,3 +80,8 @@ class SignalError:
     status_code: int | None = None
     retry_after: float | None = None
     request_id: str = ""
+
+
+def came_from_the_car(results: Iterable[SignalReading | SignalError]) -> bool:
+    """Whether the car gave anything: what it is and what is shared are in Smartcar's own records."""
+    return any(isinstance(r, SignalReading) and r.code not in IDENTITY for r in results)

@@ -15,7 +15,7 @@ from integrations.clients import smartcar_errors, transport
 from integrations.clients import smartcar_v2_answers as answers
 from integrations.clients import smartcar_v2_paths as paths
 from integrations.clients.errors import ClientError, Gate, Outcome
-from integrations.clients.readings import SignalError, SignalReading
+from integrations.clients.readings import SignalError, SignalReading, came_from_the_car
 from integrations.clients.smartcar_sdk import Exchange, talk
 from integrations.clients.smartcar_types import ConnectionInfo, SmartcarConfig, TokenPair
 
@@ -28,8 +28,8 @@ MAX_PAGES = 200
 _ABOUT_US = (Outcome.REFRESH, Outcome.WAIT_ALL, Outcome.STOP)
 
 
-# Said by an item, it concerns every car.
-_ABOUT_ALL = (Outcome.STOP, Outcome.WAIT_ALL)
+# Said by an item, it concerns more than that item: every car, or the token.
+_ABOUT_MORE = (Outcome.STOP, Outcome.WAIT_ALL, Outcome.REFRESH)
 
 
 class SmartcarV2:
@@ -121,7 +121,7 @@ class SmartcarV2:
 
         Each path is judged alone and answers for each of its asked codes; readings that came along
         unasked (all diagnostic systems, both fuel signals) are returned too. Raises when the whole
-        call fails, or when nothing came and an item says to stop or wait with every car.
+        call fails, or when the car gave nothing and an item speaks of more than itself.
         https://smartcar.com/docs/api-reference/batch
         """
         wanted, unknown = paths.plan(codes)
@@ -134,7 +134,7 @@ class SmartcarV2:
             found = read(car, list(wanted))
             for path, asked in wanted.items():
                 results += found[path].judge(paths.PATHS[path], asked, secret=access_token)
-            _raise_what_concerns_all(results)
+            _raise_what_concerns_more(results)
         return results
 
     @staticmethod
@@ -273,11 +273,11 @@ class SmartcarV2:
         return page
 
 
-def _raise_what_concerns_all(results: Sequence[SignalReading | SignalError]) -> None:
-    if any(isinstance(result, SignalReading) for result in results):
+def _raise_what_concerns_more(results: Sequence[SignalReading | SignalError]) -> None:
+    if came_from_the_car(results):
         return
     errors = [result for result in results if isinstance(result, SignalError)]
-    for outcome in _ABOUT_ALL:
+    for outcome in _ABOUT_MORE:
         for error in errors:
             if error.outcome is outcome:
                 text = f"Smartcar: {error.type}:{error.error_code}".strip(":")

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.request import getproxies_environment
 
 import requests
 import urllib3
@@ -27,6 +26,12 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 Classify = Callable[[requests.Response, str], ClientError]
 
 _local = threading.local()
+
+_PROXY_VARIABLES = [
+    name
+    for scheme in ("http", "https", "all")
+    for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+]
 
 _NEVER_SENT = (
     urllib3.exceptions.NewConnectionError,  # refused; its subclass is DNS
@@ -164,7 +169,8 @@ def _new_session() -> requests.Session:
 
 
 def _proxies(url: str) -> dict[str, str] | None:
-    if not getproxies_environment().keys() - {"no"}:
+    # Looked up by name: to walk through the whole environment takes longer than to read an answer.
+    if not any(os.environ.get(name) for name in _PROXY_VARIABLES):
         return None
     return dict(get_environ_proxies(url))
 

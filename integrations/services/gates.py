@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Value
+from django.db.models import CharField, DateTimeField, F, FloatField, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from integrations.clients.errors import ClientError, Outcome
 from integrations.models import ProviderGate
+from integrations.models.prepared import Prepared, given
 from integrations.services import activity
 from integrations.signals import provider_refused
 
@@ -72,15 +74,19 @@ def _heard(name: str, clock: Clock, *, is_probe: bool) -> Iterator[None]:
     try:
         yield
     except ClientError as exc:
-        now = clock()
-        if exc.outcome is Outcome.STOP:
-            refuse(name, reason=str(exc), now=now)
-        elif exc.outcome is Outcome.WAIT_ALL:
-            wait = timedelta(seconds=min(max(exc.retry_after or DEFAULT_WAIT, 1), LONGEST_WAIT))
-            pause(name, until=now + wait, reason=str(exc), now=now)
+        hear(name, exc, now=clock())
         raise
     if is_probe:
         _accepted(name, clock())
+
+
+def hear(name: str, exc: ClientError, *, now: datetime) -> None:
+    """Stop or wait when the provider says so to all of us."""
+    if exc.outcome is Outcome.STOP:
+        refuse(name, reason=str(exc), now=now)
+    elif exc.outcome is Outcome.WAIT_ALL:
+        wait = timedelta(seconds=min(max(exc.retry_after or DEFAULT_WAIT, 1), LONGEST_WAIT))
+        pause(name, until=now + wait, reason=str(exc), now=now)
 
 
 def take(limit: Limit, *, now: datetime, force: bool = False) -> bool:
@@ -133,15 +139,28 @@ def _closed(gate: ProviderGate, now: datetime) -> ClientError:
 
 def _take(limit: Limit, now: datetime, *, force: bool) -> bool:
     instant = limit.instant(now)
-    gate = ProviderGate.objects.filter(name=limit.name)
-    if not force:
-        gate = gate.filter(
-            Q(paused_until__isnull=True) | Q(paused_until__lte=now),
-            refused_at__isnull=True,
-            paid_until__lt=instant + (limit.size - 0.5) * limit.interval,
-        )
-    moved = Greatest(F("paid_until"), Value(instant)) + Value(limit.interval)
-    return gate.update(paid_until=moved) == 1
+    price: dict[str, Any] = {"instant": instant, "interval": limit.interval}
+    if force:
+        return _ANY_GATE.update(name=limit.name, **price) == 1
+    most = instant + (limit.size - 0.5) * limit.interval
+    return _OPEN_GATE.update(name=limit.name, now=now, most=most, **price) == 1
+
+
+def _paid() -> dict[str, Any]:
+    later = Greatest(F("paid_until"), given("instant", FloatField))
+    return {"paid_until": later + given("interval", FloatField)}
+
+
+_ANY_GATE = Prepared(lambda: ProviderGate.objects.filter(name=given("name", CharField)), _paid)
+_OPEN_GATE = Prepared(
+    lambda: ProviderGate.objects.filter(
+        Q(paused_until__isnull=True) | Q(paused_until__lte=given("now", DateTimeField)),
+        name=given("name", CharField),
+        refused_at__isnull=True,
+        paid_until__lt=given("most", FloatField),
+    ),
+    _paid,
+)
 
 
 def pause(name: str, *, until: datetime, reason: str, now: datetime) -> None:

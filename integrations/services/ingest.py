@@ -6,13 +6,13 @@ When the rules fail, the readings stay and the vehicle is marked to be evaluated
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import BigIntegerField, F
 
 from integrations.clients.errors import Outcome
 from integrations.clients.readings import (
@@ -23,6 +23,7 @@ from integrations.clients.readings import (
     SignalReading,
 )
 from integrations.models import Reading, Signal, TroubleCode, Vehicle
+from integrations.models.prepared import Prepared, given, insert
 from integrations.services import activity, plausibility
 from integrations.services.measures import ImpossibleError, measure, storable
 from integrations.signals import readings_recorded
@@ -50,6 +51,32 @@ _SIGNAL_COLUMNS = [
     "candidate_value",
     "candidate_recorded_at",
 ]
+_SIGNAL_KEY = ["vehicle_id", "code"]
+_SIGNAL_WISHES = ["is_wanted", "urgency"]  # maintenance writes them; here they only begin
+_READING_COLUMNS = [
+    "vehicle_id",
+    "code",
+    "value",
+    "data",
+    "recorded_at",
+    "fetched_at",
+    "source",
+    "request_id",
+    "event_id",
+    "quality",
+    "reason",
+]
+
+_ROW = Prepared(lambda: Vehicle.objects.filter(pk=given("vehicle", BigIntegerField)))
+_ONLY_LOCK = {"smartcar_id": F("smartcar_id")}  # changes nothing
+_LOCKED = Prepared(
+    lambda: Vehicle.objects.filter(pk=given("vehicle", BigIntegerField)), sets=lambda: _ONLY_LOCK
+)
+_READ_SIGNALS = Prepared(
+    lambda: Signal.objects.filter(
+        vehicle=given("vehicle", BigIntegerField), recorded_at__isnull=False
+    ).order_by()
+)
 
 
 @dataclass(slots=True)
@@ -89,10 +116,9 @@ def ingest(
     `columns` are written to the vehicle in the same transaction, by the update that locks it.
     """
     with transaction.atomic():
-        columns = columns or {"smartcar_id": F("smartcar_id")}  # changes nothing: only locks
-        if not Vehicle.objects.filter(pk=vehicle.pk).update(**columns):
+        if not (_ROW if columns else _LOCKED).update(columns, vehicle=vehicle.pk):
             return Ingested()  # the car was merged into another one meanwhile
-        signals = {signal.code: signal for signal in vehicle.signals.all()}
+        signals = _known_signals(vehicle, [result.code for result in results])
         batch = _Batch(vehicle, source, event_id, now, signals)
         batch.codes_before = _trouble_codes(signals.get(TROUBLE_CODES))
         for result in results:
@@ -106,6 +132,14 @@ def ingest(
         if batch.result.codes:
             _announce(batch)
     return batch.result
+
+
+def _known_signals(vehicle: Vehicle, codes: Iterable[str]) -> dict[str, Signal]:
+    """All that were ever read, and of the others those with these codes."""
+    known = {signal.code: signal for signal in _READ_SIGNALS.rows(vehicle=vehicle.pk)}
+    if others := [code for code in codes if code not in known and code not in IDENTITY]:
+        known |= {signal.code: signal for signal in vehicle.signals.filter(code__in=others)}
+    return known
 
 
 def _signal(batch: _Batch, code: str) -> Signal:
@@ -237,13 +271,13 @@ def _keep(batch: _Batch, signal: Signal, row: Reading) -> None:
 
 def _write(batch: _Batch) -> None:
     if batch.history:
-        Reading.objects.bulk_create(batch.history, ignore_conflicts=True)
+        insert(batch.history, _READING_COLUMNS)
     if batch.touched:
-        Signal.objects.bulk_create(
-            batch.touched.values(),
-            update_conflicts=True,
-            unique_fields=["vehicle", "code"],
-            update_fields=_SIGNAL_COLUMNS,
+        insert(
+            list(batch.touched.values()),
+            [*_SIGNAL_KEY, *_SIGNAL_COLUMNS, *_SIGNAL_WISHES],
+            unique=_SIGNAL_KEY,
+            update=_SIGNAL_COLUMNS,
         )
     if TROUBLE_CODES in batch.result.codes:
         _track_trouble_codes(batch)
@@ -259,6 +293,8 @@ def _track_trouble_codes(batch: _Batch) -> None:
     """Keep when each code was first and last seen, and when it was gone."""
     signal = batch.signals[TROUBLE_CODES]
     at, before, present = signal.recorded_at, batch.codes_before, _trouble_codes(signal)
+    if not before and not present:
+        return
     active = batch.vehicle.trouble_codes.filter(cleared_at__isnull=True)
     if at and before & present:
         active.filter(code__in=before & present).update(last_seen_at=at)

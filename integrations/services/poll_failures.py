@@ -10,46 +10,70 @@ from integrations.models import Vehicle
 from integrations.services import connection_status, gates, poll_outcomes, schedule
 
 VEHICLE_WAIT = 120.0  # seen in the wild when Smartcar names no time
+MAKER_WAIT = 4 * 3_600.0  # the maker counts what its own app asks as well
 LONGEST_WAIT = 2 * 86_400.0
-ASLEEP_WAIT = timedelta(hours=2)
 DAILY = timedelta(days=1)
+ASLEEP_WAIT = timedelta(hours=2)
+ASLEEP_WAITS = {
+    "UNREACHABLE": timedelta(minutes=30),
+    "IN_MOTION": timedelta(minutes=45),
+    "IGNITION_ON": timedelta(minutes=45),
+    "VEHICLE_OFFLINE_FOR_SERVICE": DAILY,
+}
+OF_THE_SIGNAL = {Outcome.NOT_CAPABLE, Outcome.NOT_GRANTED}
 
 
 def worst(errors: Sequence[SignalError]) -> ClientError | None:
-    """When no item succeeded, the failure that says most about the car or the connection."""
+    """When the car gave nothing, the failure that says most about the car or the connection.
+
+    That the driver has to connect again is believed only when all that could be read says so.
+    """
+    spoke = {error.outcome for error in errors} - OF_THE_SIGNAL
     order = [
-        Outcome.RECONNECT,
         Outcome.QUOTA,
         Outcome.WAIT,
         Outcome.DRIVER,
         Outcome.ASLEEP,
         Outcome.RETRY,
-        Outcome.REFRESH,
         Outcome.REJECTED,
     ]
-    for outcome in order:
+    for outcome in [Outcome.RECONNECT] if spoke == {Outcome.RECONNECT} else order:
         for error in errors:
             if error.outcome is outcome:
-                text = f"Smartcar: {error.type}:{error.error_code}".strip(":")
-                return ClientError(
-                    text,
-                    outcome=outcome,
-                    type=error.type,
-                    code=error.error_code,
-                    retry_after=error.retry_after,
-                )
+                return _raised(error)
     return None
+
+
+def _raised(error: SignalError) -> ClientError:
+    return ClientError(
+        f"Smartcar: {error.type}:{error.error_code}".strip(":"),
+        outcome=error.outcome,
+        type=error.type,
+        code=error.error_code,
+        retry_after=error.retry_after,
+    )
+
+
+def hear_items(errors: Sequence[SignalError], now: datetime) -> None:
+    """After a poll that brought something: an item may still speak to all of us."""
+    for error in errors:
+        gates.hear(gates.SMARTCAR, _raised(error), now=now)
 
 
 def told_to_wait(errors: Sequence[SignalError], now: datetime) -> datetime | None:
     """Until when, after a poll that brought something: items may still say to wait."""
-    if any(error.outcome is Outcome.QUOTA for error in errors):
-        return schedule.next_month(now)
-    waits = [error for error in errors if error.outcome is Outcome.WAIT]
-    return now + max(_wait(e.retry_after, VEHICLE_WAIT) for e in waits) if waits else None
+    ends = [_quota_ends(e.error_code, now) for e in errors if e.outcome is Outcome.QUOTA]
+    ends += [now + _wait(e.type, e.retry_after) for e in errors if e.outcome is Outcome.WAIT]
+    return max(ends, default=None)
 
 
-def _wait(seconds: float | None, default: float) -> timedelta:
+def _quota_ends(code: str, now: datetime) -> datetime:
+    """A month's calls come back with the month; room in the plan does when somebody buys it."""
+    return now + DAILY if code == "VEHICLE_LIMIT" else schedule.next_month(now)
+
+
+def _wait(type_: str, seconds: float | None) -> timedelta:
+    default = MAKER_WAIT if type_ == "UPSTREAM" else VEHICLE_WAIT
     return timedelta(seconds=min(max(seconds or default, 1), LONGEST_WAIT))
 
 
@@ -59,31 +83,41 @@ def consequences(  # noqa: PLR0911  one return for each outcome
     """Pause or change whom it concerns; returns what to write on the car."""
     if exc.type == gates.OURS:
         return {}
+    exc = _of_this_car(vehicle, exc)
     columns = {"last_error": str(exc)[:255], **poll_outcomes.of_error(vehicle, exc, now)}
     failures = vehicle.poll_failures + 1
     match exc.outcome:
         case Outcome.WAIT:
-            wait = _wait(exc.retry_after, VEHICLE_WAIT)
+            wait = _wait(exc.type, exc.retry_after)
             return columns | {"not_before": now + wait, "next_poll_at": now + wait}
         case Outcome.WAIT_ALL | Outcome.STOP:
             return columns  # every car waits: the car stays due
         case Outcome.QUOTA:
-            return columns | {
-                "not_before": schedule.next_month(now),
-                "next_poll_at": schedule.next_month(now),
-            }
+            ends = _quota_ends(exc.code, now)
+            return columns | {"not_before": ends, "next_poll_at": ends}
         case Outcome.RECONNECT:
             if vehicle.connection:
                 connection_status.needs_reconnect(vehicle.connection, reason=str(exc), now=now)
             return columns
-        case Outcome.DRIVER:
+        case Outcome.DRIVER | Outcome.REJECTED | Outcome.NOT_GRANTED | Outcome.NOT_CAPABLE:
             return columns | {"next_poll_at": now + DAILY, "poll_failures": failures}
         case Outcome.ASLEEP:
-            return columns | {"next_poll_at": now + ASLEEP_WAIT}
+            return columns | {"next_poll_at": now + ASLEEP_WAITS.get(exc.code, ASLEEP_WAIT)}
         case _:
-            again = now + schedule.backoff(failures)
+            told = timedelta(seconds=min(exc.retry_after or 0, LONGEST_WAIT))
+            again = now + max(schedule.backoff(failures), told)
             return columns | {
                 "poll_failures": failures,
                 "next_poll_at": again,
                 "not_before": again,
             }
+
+
+def _of_this_car(vehicle: Vehicle, exc: ClientError) -> ClientError:
+    """A car that was sold must not end the reading of the driver's other cars."""
+    if exc.code != "VEHICLE_MISSING" or vehicle.connection is None:
+        return exc
+    others = vehicle.connection.accesses.filter(ended_at__isnull=True).exclude(vehicle=vehicle)
+    if not others.exists():
+        return exc
+    return ClientError(str(exc), outcome=Outcome.DRIVER, type=exc.type, code=exc.code)

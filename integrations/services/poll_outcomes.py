@@ -58,10 +58,13 @@ def _tell_once(vehicle: Vehicle, outcome: Outcome, error: str, now: datetime) ->
     Told first and looked up, not remembered: who dies in between leaves it told, not lost.
     """
     if outcome is Outcome.QUOTA:
-        why = "its calls are used up" if error == USED_UP else error
-        text, since = f"Not read before next month: {why}", schedule.month_of(now)
+        used_up = "Not read before next month: its calls are used up"
+        text = used_up if error == USED_UP else f"Not read: {error}"
+        since = schedule.month_of(now)
     elif outcome is Outcome.DRIVER:
         text, since = f"The driver has to act: {error}", vehicle.last_read_at or vehicle.created_at
+    elif outcome is Outcome.REJECTED:
+        text, since = f"Smartcar refuses: {error}", vehicle.last_read_at or vehicle.created_at
     else:
         return
     if not Activity.objects.filter(vehicle=vehicle, what=text, at__gte=since).exists():

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import BigIntegerField, DateTimeField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Upper
+from django.utils.functional import SimpleLazyObject
 
 from integrations import registry
 from integrations.clients.errors import ClientError, Outcome
@@ -18,9 +19,11 @@ from integrations.clients.readings import (
     VIN,
     SignalError,
     SignalReading,
+    came_from_the_car,
 )
 from integrations.models import Make, Reading, Signal, Vehicle
 from integrations.models.people import vin_validator
+from integrations.models.prepared import Prepared, given
 from integrations.services import gates, leases, poll_failures, poll_outcomes, schedule, vehicles
 from integrations.services.ingest import Ingested, ingest
 from integrations.services.reads import ReadClient, Results, read
@@ -28,6 +31,32 @@ from integrations.services.reads import ReadClient, Results, read
 logger = logging.getLogger(__name__)
 
 DEFAULT_HABIT = timedelta(minutes=30)
+
+_ID, _NOW = given("vehicle", BigIntegerField), given("now", DateTimeField)
+_DUE = Prepared(lambda: Vehicle.objects.allowed(_NOW).filter(pk=_ID, next_poll_at__lte=_NOW))
+_ASKED_FOR = Prepared(
+    lambda: Vehicle.objects.allowed(_NOW).filter(
+        Q(last_polled_at__isnull=True) | Q(last_polled_at__lt=given("asked_at", DateTimeField)),
+        pk=_ID,
+    )
+)
+_READABLE = Prepared(
+    lambda: (
+        _with_habit(Vehicle.objects.readable())
+        .select_related("connection__token")
+        .filter(pk=_ID)
+        .order_by()
+    )
+)
+_WANTED = Prepared(
+    lambda: (
+        Signal.objects.filter(
+            Q(recheck_at__isnull=True) | Q(recheck_at__lte=_NOW), vehicle=_ID, is_wanted=True
+        )
+        .order_by("-urgency", "code")
+        .values_list("code")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +111,7 @@ def poll_vehicle(
     """
     if not _claim(vehicle_id, now, asked_at):
         return None
-    mine = Vehicle.objects.filter(pk=vehicle_id)
+    mine: Any = SimpleLazyObject(lambda: Vehicle.objects.filter(pk=vehicle_id))
     with leases.kept(mine, "poll_lease_until", until=now + leases.LEASE):
         return _poll(vehicle_id, client=client, policy=policy, now=now)
 
@@ -114,29 +143,37 @@ def _poll(
 
 
 def _claim(vehicle_id: int, now: datetime, asked_at: datetime | None) -> bool:
-    rows = Vehicle.objects.allowed(now).filter(pk=vehicle_id)
+    lease = {"poll_lease_until": now + leases.LEASE}
     if asked_at is None:
-        rows = rows.filter(next_poll_at__lte=now)
-    else:
-        # Two people who say "read all now" at once mean one reading.
-        rows = rows.filter(Q(last_polled_at__isnull=True) | Q(last_polled_at__lt=asked_at))
-    return rows.update(poll_lease_until=now + leases.LEASE) == 1
+        return _DUE.update(lease, vehicle=vehicle_id, now=now) == 1
+    # Two people who say "read all now" at once mean one reading.
+    return _ASKED_FOR.update(lease, vehicle=vehicle_id, now=now, asked_at=asked_at) == 1
 
 
 def _load(vehicle_id: int) -> Vehicle | None:
+    return next(iter(_READABLE.rows(vehicle=vehicle_id)), None)
+
+
+def _with_habit(vehicles: QuerySet[Vehicle]) -> QuerySet[Vehicle]:
     habit = Make.objects.filter(name=Upper(OuterRef("make"))).values("refresh_minutes")[:1]
-    rows = Vehicle.objects.readable().select_related("connection__token")
-    return rows.annotate(habit=Subquery(habit)).filter(pk=vehicle_id).first()
+    return vehicles.annotate(habit=Subquery(habit))
 
 
 def _wanted_codes(vehicle: Vehicle, now: datetime) -> list[str]:
     """What rules want and the car may give, the most urgent first."""
-    signals = list(vehicle.signals.all())
-    known = {signal.code: signal for signal in signals}
-    wanted = {s.code: s.urgency for s in signals if s.is_wanted} or registry.wanted_signals()
-    asked = [code for code in wanted if _may_ask(known.get(code), now)]
-    asked.sort(key=lambda code: (-wanted[code], code))
+    found = _WANTED.values(vehicle=vehicle.pk, now=now)
+    asked = [code for (code,) in found] or _wanted_of_new(vehicle, now)
     return asked if vehicle.identified_at else [*IDENTITY, *asked]
+
+
+def _wanted_of_new(vehicle: Vehicle, now: datetime) -> list[str]:
+    """The same for a car that the rules have not looked at yet."""
+    known = {signal.code: signal for signal in vehicle.signals.all()}
+    if any(signal.is_wanted for signal in known.values()):
+        return []
+    wanted = registry.wanted_signals()
+    asked = [code for code in wanted if _may_ask(known.get(code), now)]
+    return sorted(asked, key=lambda code: (-wanted[code], code))
 
 
 def _affordable(codes: list[str], calls_left: int, client: ReadClient) -> list[str]:
@@ -189,8 +226,7 @@ def _store(
     vehicle: Vehicle, results: Results, cost: int, policy: PollPolicy, now: datetime
 ) -> Polled:
     errors = [r for r in results if isinstance(r, SignalError)]
-    got = any(isinstance(r, SignalReading) for r in results)
-    worst = None if got else poll_failures.worst(errors)
+    worst = None if came_from_the_car(results) else poll_failures.worst(errors)
     columns: dict[str, Any] = {
         "poll_lease_until": None,
         "last_polled_at": now,
@@ -198,6 +234,7 @@ def _store(
         "calls_used": _calls_used(vehicle, now) + cost,
     }
     if worst is None:
+        poll_failures.hear_items(errors, now)
         columns |= {
             "last_read_at": now,
             "poll_failures": 0,

@@ -9,18 +9,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import BigIntegerField, DateTimeField, Q
 from django.utils import timezone
 
 from integrations.models import Signal, Vehicle
+from integrations.models.prepared import Prepared, given
 from maintenance.engine.conditions import judge
 from maintenance.engine.episodes import Step, advance, combine
 from maintenance.engine.facts import Facts, ServiceFact, SignalFact
 from maintenance.engine.findings import EpisodeView, Finding
 from maintenance.engine.rules import RuleSpec
-from maintenance.engine.scopes import VehicleFacts, in_force
+from maintenance.engine.scopes import Scope, VehicleFacts, in_force
 from maintenance.models import Alert, Rule, ServiceRecord
 from maintenance.services import alerts
 from maintenance.services.episodes import to_view
@@ -30,6 +32,23 @@ logger = logging.getLogger(__name__)
 AGAIN = timedelta(minutes=15)
 # Longer than any reopen window an admin may choose.
 LONGEST_MEMORY = timedelta(days=90)
+
+_Rules = dict[int, tuple[Rule, Scope, RuleSpec]]
+_RULES = Prepared(lambda: Rule.objects.enabled().order_by("pk"))
+_made: tuple[list[Sequence[Any]], _Rules] = ([], {})
+_SERVICES = Prepared(
+    lambda: (
+        ServiceRecord.objects.filter(vehicle=given("vehicle", BigIntegerField))
+        .only("topic", "done_on", "odometer_km")
+        .order_by("done_on", "pk")
+    )
+)
+_ALERTS = Prepared(
+    lambda: Alert.objects.filter(
+        Q(resolved_at__isnull=True) | Q(resolved_at__gte=given("since", DateTimeField)),
+        vehicle=given("vehicle", BigIntegerField),
+    ).order_by("resolved_at", "pk")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +131,20 @@ def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
 
 def applicable(vehicle: Vehicle) -> list[tuple[Rule, RuleSpec]]:
     """The rules in force for the vehicle: the most specific of each kind and topic."""
-    rules = {rule.pk: rule for rule in Rule.objects.enabled()}
-    candidates = [(rule.scope, rule.to_spec()) for rule in rules.values()]
-    return [(rules[spec.id], spec) for spec in in_force(candidates, vehicle_facts(vehicle))]
+    rules = _enabled_rules()
+    candidates = [(scope, spec) for _rule, scope, spec in rules.values()]
+    return [(rules[spec.id][0], spec) for spec in in_force(candidates, vehicle_facts(vehicle))]
+
+
+def _enabled_rules() -> _Rules:
+    """As they are now; made into objects only when a row is not what it was for the last car."""
+    global _made  # noqa: PLW0603  what the database says is compared each time
+    rows = _RULES.values()
+    before, rules = _made
+    if rows != before:
+        rules = {rule.pk: (rule, rule.scope, rule.to_spec()) for rule in _RULES.make(rows)}
+        _made = rows, rules
+    return rules
 
 
 def vehicle_facts(vehicle: Vehicle) -> VehicleFacts:
@@ -165,7 +195,7 @@ def plan(
 def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> Facts:
     """The latest clean signals and services, as the engine wants them."""
     services: dict[str, ServiceFact] = {}
-    for record in ServiceRecord.objects.filter(vehicle=vehicle).order_by("done_on", "pk"):
+    for record in _SERVICES.rows(vehicle=vehicle.pk):
         services[record.topic] = ServiceFact(
             topic=record.topic, done_on=record.done_on, odometer_km=record.odometer_km
         )
@@ -188,9 +218,8 @@ def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> 
 def _known_alerts(vehicle: Vehicle, now: datetime) -> _Known:
     """One query: what is unresolved, and what was resolved lately enough to matter."""
     known = _Known({}, {})
-    rows = Alert.objects.filter(vehicle=vehicle).select_related("rule", "fleetio_issue")
-    recent = Q(resolved_at__isnull=True) | Q(resolved_at__gte=now - LONGEST_MEMORY)
-    for alert in rows.filter(recent).order_by("resolved_at", "pk"):
+    for alert in _ALERTS.rows(vehicle=vehicle.pk, since=now - LONGEST_MEMORY):
+        alert.vehicle = vehicle
         place = known.resolved if alert.resolved_at else known.unresolved
         place[alert.topic, alert.subject] = alert
     return known

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from django.core.cache import cache
+from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from integrations.clients.fleetio import FleetioIssue as RemoteIssue
@@ -58,6 +59,7 @@ def deliver(
     return _remember(alert, remote, now)
 
 
+@transaction.atomic  # an issue that is known and not written down would stay so
 def _remember(alert: Alert, remote: RemoteIssue, now: datetime) -> Sent:
     issue, created = FleetioIssue.objects.get_or_create(
         alert=alert,

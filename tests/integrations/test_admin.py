@@ -276,12 +276,13 @@ def test_saving_a_vehicle_leaves_the_columns_of_workers_alone(admin_client: Clie
     assert Activity.objects.get().what == f"Vehicle changed: name: Van 7, group: {group}"
 
 
-@pytest.mark.parametrize("what", ["reconnect", "failing", "rules", "unmatched", "unread"])
+@pytest.mark.parametrize("what", ["reconnect", "driver", "failing", "rules", "unmatched", "unread"])
 def test_vehicles_are_filtered_by_what_needs_attention(admin_client: Client, what: str) -> None:
     good = {"fleetio_id": 1, "last_read_at": NOW}
     lost = make.make_connection(status=Connection.Status.NEEDS_RECONNECT)
     rows = {
         "reconnect": make.make_vehicle(**{**good, "fleetio_id": 2, "connection": lost}),
+        "driver": make.make_vehicle(**{**good, "fleetio_id": 6, "poll_outcome": "driver"}),
         "failing": make.make_vehicle(**{**good, "fleetio_id": 3, "poll_failures": 3}),
         "rules": make.make_vehicle(**{**good, "fleetio_id": 4, "evaluation_error": "KeyError"}),
         "unmatched": make.make_vehicle(last_read_at=NOW),

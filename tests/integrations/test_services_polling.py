@@ -1,4 +1,4 @@
-"""Reading cars: over real HTTP, with every error that Smartcar documents."""
+"""Reading cars over real HTTP. What each error of Smartcar does is in test_error_table.py."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,18 +12,8 @@ from integrations import conf
 from integrations.clients.errors import Outcome
 from integrations.clients.readings import ODOMETER, OIL_LIFE, TIRES, TROUBLE_CODES
 from integrations.clients.smartcar_v2 import SmartcarV2
-from integrations.models import (
-    Activity,
-    Connection,
-    Make,
-    OAuthToken,
-    ProviderGate,
-    Reading,
-    Signal,
-    Vehicle,
-)
-from integrations.sandbox.faults import bad_gateway, dropped_before, garbage
-from integrations.sandbox.smartcar_errors import ERRORS
+from integrations.models import Connection, Make, OAuthToken, Reading, Signal, Vehicle
+from integrations.sandbox.faults import dropped_before
 from integrations.services import connections, gates, polling
 from tests.factories import NOW, make_connection, make_vehicle
 from tests.integrations.world import World, running, without_rules
@@ -189,133 +179,7 @@ def test_a_car_of_which_nobody_wants_anything_costs_no_call(
     assert car.next_poll_at == world.now + DAY
 
 
-# --- Errors of the whole call -----------------------------------------------------------------
-
-WAIT, WAIT_ALL, STOP, QUOTA = "wait", "wait_all", "stop", "quota"
-RECONNECT, DRIVER, ASLEEP, RETRY = "reconnect", "driver", "asleep", "retry"
-ACCOUNT = "CONNECTED_SERVICES_ACCOUNT"
-
-OF_TYPE = {
-    "AUTHENTICATION": RETRY,  # of this car alone, while the driver's list is still given
-    "PERMISSION": RETRY,  # of the whole call: never a reason to bother the driver
-    "VALIDATION": RETRY,
-    "RESOURCE_NOT_FOUND": RETRY,
-    "COMPATIBILITY": RETRY,
-    "VEHICLE_STATE": ASLEEP,
-    "UPSTREAM": RETRY,
-    "SERVER": RETRY,
-    ACCOUNT: RECONNECT,
-}
-OF_PAIR: dict[tuple[str, str | None], str] = {
-    ("RATE_LIMIT", "SMARTCAR_API"): WAIT_ALL,
-    ("RATE_LIMIT", "VEHICLE"): WAIT,
-    ("BILLING", "VEHICLE_REQUEST_LIMIT"): QUOTA,
-    ("BILLING", "VEHICLE_LIMIT"): QUOTA,
-    ("BILLING", "INVALID_PLAN"): RETRY,
-    ("BILLING", "ACCOUNT_SUSPENDED"): STOP,
-    ("COMPATIBILITY", "PLATFORM_NOT_CAPABLE"): RECONNECT,
-    (ACCOUNT, "ACCOUNT_ISSUE"): DRIVER,
-    (ACCOUNT, "SUBSCRIPTION"): DRIVER,
-    (ACCOUNT, "VIRTUAL_KEY_REQUIRED"): DRIVER,
-    ("VEHICLE_STATE", "REMOTE_ACCESS_DISABLED"): DRIVER,
-}
-EXPECTED = {pair: OF_PAIR.get(pair) or OF_TYPE[pair[0]] for pair in ERRORS}
-
-
-def assert_consequence(world: World, car: Vehicle, consequence: str) -> None:
-    """Exactly this happened to car, connection and gate, and nothing else."""
-    due, wait = car.next_poll_at, car.not_before
-    assert due is not None
-    connection = Connection.objects.get()
-    gate = ProviderGate.objects.filter(name="smartcar", paused_until__isnull=False).first()
-    paused = gate.paused_until - world.now if gate and gate.paused_until else None
-    assert connection.status == ("needs_reconnect" if consequence == RECONNECT else "active")
-    assert paused == {WAIT_ALL: MINUTE, STOP: 5 * MINUTE}.get(consequence)
-    assert car.poll_failures == (consequence in {DRIVER, RETRY})
-    assert car.last_error.startswith("Smartcar: ")
-    match consequence:
-        case "wait":
-            assert due == wait == world.now + 2 * MINUTE
-        case "quota":
-            assert due == wait == NEXT_MONTH
-        case "driver":
-            assert (due, wait) == (world.now + DAY, None)
-        case "asleep":
-            assert (due, wait) == (world.now + 2 * HOUR, None)
-        case "retry":
-            assert due == wait
-            assert world.now + timedelta(seconds=30) <= due <= world.now + 2 * MINUTE
-        case _:
-            assert (due, wait) == (world.now, None), "the car itself stays due"
-
-
-@pytest.mark.parametrize("error", ERRORS, ids=str)
-def test_each_documented_error_has_its_own_consequence(
-    world: World, car: Vehicle, error: tuple[str, str | None]
-) -> None:
-    world.smartcar_fault(pattern="/batch$", error=error, times=None)
-
-    assert outcome_of(world, car) is not None
-
-    assert_consequence(world, car, EXPECTED[error])
-    assert Reading.objects.filter(fetched_at=world.now).count() == 0
-    assert car.last_polled_at == world.now
-
-
-@pytest.mark.parametrize("broken", [bad_gateway, dropped_before, garbage])
-def test_a_broken_answer_is_tried_again_and_later_each_time(
-    world: World, car: Vehicle, broken: Any
-) -> None:
-    world.sandbox.smartcar.faults.add(broken(pattern="/batch$", times=None))
-    assert outcome_of(world, car) is Outcome.RETRY
-    assert_consequence(world, car, RETRY)
-
-    world.pass_time(days=1)
-    assert outcome_of(world, car) is Outcome.RETRY
-    assert car.poll_failures == 2
-
-    world.sandbox.smartcar.faults.clear()
-    world.pass_time(days=1)
-    assert outcome_of(world, car) is None
-    assert (car.poll_failures, car.last_error, car.not_before) == (0, "", None)
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "waits"), [(300, 300), (1, 1), ("0", 120), (None, 120), (10**9, 172_800)]
-)
-def test_a_car_waits_as_long_as_it_was_told(
-    world: World, car: Vehicle, retry_after: int | None, waits: int
-) -> None:
-    world.smartcar_fault(
-        pattern="/batch$", error=("RATE_LIMIT", "VEHICLE"), retry_after=retry_after
-    )
-
-    world.poll(car)
-
-    assert car.not_before == world.now + timedelta(seconds=waits)
-    world.now = car.not_before - timedelta(seconds=1)
-    assert world.poll(car) is None
-    world.pass_time(seconds=1)
-    assert outcome_of(world, car) is None
-
-
-def test_the_application_waits_at_least_a_minute_and_as_long_as_it_was_told(
-    world: World, car: Vehicle
-) -> None:
-    world.smartcar_fault(pattern="/batch$", error=("RATE_LIMIT", "SMARTCAR_API"), retry_after=600)
-    world.poll(car)
-
-    assert gates.is_paused("smartcar", now=world.now + 9 * MINUTE)
-    before = len(world.sandbox.smartcar.requests)
-    world.pass_time(minutes=9)
-    result = world.poll(car)
-    assert result
-    assert result.outcome is Outcome.WAIT_ALL
-    assert len(world.sandbox.smartcar.requests) == before
-    assert car.next_poll_at
-    assert car.next_poll_at <= world.now, "the car stays due"
-    world.pass_time(minutes=1)
-    assert outcome_of(world, car) is None
+# --- Our own limit ----------------------------------------------------------------------------
 
 
 def test_our_own_limit_leaves_the_car_due_and_nobody_else_paused(
@@ -336,76 +200,6 @@ def test_our_own_limit_leaves_the_car_due_and_nobody_else_paused(
     assert car.next_poll_at == world.now
     world.pass_time(minutes=1)
     assert outcome_of(world, car) is None
-
-
-# --- Errors of items --------------------------------------------------------------------------
-
-
-def fail_items(world: World, error: tuple[str, str | None], *paths: str, **fault: Any) -> None:
-    for path in paths or SIGNAL_PATHS:
-        world.smartcar_fault(item=path, error=error, times=None, **fault)
-
-
-@pytest.mark.parametrize(
-    ("error", "consequence"),
-    [
-        (("RATE_LIMIT", "VEHICLE"), WAIT),
-        (("RATE_LIMIT", "SMARTCAR_API"), WAIT_ALL),
-        (("BILLING", "VEHICLE_REQUEST_LIMIT"), QUOTA),
-        (("BILLING", "ACCOUNT_SUSPENDED"), STOP),
-        ((ACCOUNT, "AUTHENTICATION_FAILED"), RECONNECT),
-        ((ACCOUNT, "ACCOUNT_ISSUE"), DRIVER),
-        (("VEHICLE_STATE", "ASLEEP"), ASLEEP),
-        (("UPSTREAM", "NO_RESPONSE"), RETRY),
-        (("VALIDATION", None), RETRY),
-    ],
-    ids=str,
-)
-def test_when_every_item_fails_it_counts_like_the_whole_call(
-    world: World, car: Vehicle, error: tuple[str, str | None], consequence: str
-) -> None:
-    fail_items(world, error)
-    last_read = car.last_read_at
-
-    assert outcome_of(world, car) is not None
-
-    assert_consequence(world, car, consequence)
-    assert car.last_read_at == last_read
-
-
-def test_the_failure_that_says_most_decides(world: World, car: Vehicle) -> None:
-    fail_items(world, ("UPSTREAM", "NO_RESPONSE"), "/diagnostics/dtcs", "/odometer")
-    fail_items(world, (ACCOUNT, "PERMISSION"), "/engine/oil")
-
-    assert outcome_of(world, car) is Outcome.RECONNECT
-
-
-def test_one_failing_item_harms_no_other(world: World, car: Vehicle) -> None:
-    fail_items(world, ("UPSTREAM", "INVALID_DATA"), "/engine/oil")
-
-    assert outcome_of(world, car) is None
-
-    assert odometer(car) == pytest.approx(world.car(car).odometer_km)
-    assert car.signals.get(code=OIL_LIFE).last_error == "UPSTREAM:INVALID_DATA"
-    assert (car.poll_failures, car.last_read_at) == (0, world.now)
-
-
-def test_an_item_that_was_told_to_wait_holds_the_next_poll_back(world: World, car: Vehicle) -> None:
-    fail_items(world, ("RATE_LIMIT", "VEHICLE"), "/engine/oil", retry_after=7_200)
-
-    assert outcome_of(world, car) is None
-
-    assert car.not_before == world.now + 2 * HOUR
-
-
-def test_a_403_of_one_signal_never_touches_the_connection(world: World, car: Vehicle) -> None:
-    fail_items(world, ("PERMISSION", None))
-
-    assert outcome_of(world, car) is None
-
-    assert {s.support for s in car.signals.all()} == {"not_granted"}
-    assert Connection.objects.get().status == "active"
-    assert not Activity.objects.filter(what__startswith="Connection is now").exists()
 
 
 # --- Access tokens ----------------------------------------------------------------------------
@@ -783,11 +577,6 @@ def test_two_consents_that_reach_one_car_become_one_car_read_through_the_newest(
         assert outcome_of(world, mine) is None
 
 
-def test_each_error_of_the_table_is_expected_here() -> None:
-    assert set(OF_PAIR) <= set(ERRORS)
-    assert {type_ for type_, _code in ERRORS} == {*OF_TYPE, "RATE_LIMIT", "BILLING"}
-
-
 def test_a_fault_of_our_own_in_one_cars_answer_leaves_the_others_to_be_read(
     world: World, car: Vehicle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -800,13 +589,3 @@ def test_a_fault_of_our_own_in_one_cars_answer_leaves_the_others_to_be_read(
 
     assert car.last_error == "Internal error: OverflowError"
     assert car.poll_failures == 1
-
-
-def test_an_allowance_that_ends_in_the_middle_of_a_batch_ends_the_polling_of_the_month(
-    world: World, car: Vehicle
-) -> None:
-    fail_items(world, ("BILLING", "VEHICLE_REQUEST_LIMIT"), "/engine/oil")
-
-    assert outcome_of(world, car) is None
-
-    assert car.not_before == datetime(2026, 4, 1, tzinfo=UTC)

@@ -149,3 +149,12 @@ def test_without_credentials_nothing_is_asked(
     assert tasks.deliver_fleetio() == 0
     assert woken == []
     assert len(world.sandbox.smartcar.requests) == len(world.sandbox.fleetio.requests) == 0
+
+
+def test_slow_polls_stand_in_a_line_of_their_own_that_every_worker_serves() -> None:
+    def line_of(task: Any) -> str:
+        return str(app.amqp.router.route({}, task.name)["queue"].name)
+
+    assert line_of(tasks.poll_vehicle) == "polls"
+    assert line_of(tasks.finish_interrupted_refreshes) == "celery"
+    assert set(app.amqp.queues.consume_from) == {"polls", "celery"}

@@ -18,6 +18,8 @@ from integrations.clients.fleetio import (
     IssueDraft,
     MeterEntry,
     Priority,
+    VehicleDraft,
+    VehicleLabel,
 )
 from tests.integrations.clients.stub_server import StubHandler, serving
 
@@ -259,6 +261,113 @@ def test_entries_of_other_vehicles_and_days_are_left_out() -> None:
     )
     found = make_client().list_meter_entries(vehicle_id=7, on=date(2026, 3, 2))
     assert [entry.id for entry in found] == [1]
+
+
+# --- Vehicles ---------------------------------------------------------------------------------
+
+
+@responses.activate
+def test_a_vehicle_is_created_with_what_is_required_and_what_is_known() -> None:
+    body = {
+        "name": "Van 7",
+        "vin": "1FTFW1E50NFA00001",
+        "primary_meter_unit": "mi",
+        "vehicle_status_id": 3,
+        "vehicle_type_id": 4,
+        "make": "FORD",
+        "year": 2021,
+    }
+    reply = {"id": 70, "name": "Van 7", "vin": "1FTFW1E50NFA00001", "primary_meter_unit": "mi"}
+    responses.post(
+        f"{BASE}/vehicles", status=201, json=reply, match=[matchers.json_params_matcher(body)]
+    )
+    draft = VehicleDraft(
+        name="Van 7",
+        vin="1FTFW1E50NFA00001",
+        meter_unit="mi",
+        status_id=3,
+        type_id=4,
+        make="FORD",
+        year=2021,
+    )
+    assert make_client().create_vehicle(draft).id == 70
+
+
+@responses.activate
+def test_a_refused_vehicle_names_the_fields_and_did_not_happen() -> None:
+    fields = {"name": ["has already been taken"], "vehicle_type": ["must exist"]}
+    responses.post(f"{BASE}/vehicles", status=422, json={"errors": fields})
+    draft = VehicleDraft(name="Van 7", vin="X", meter_unit="mi", status_id=3, type_id=4)
+    error = error_of(lambda: make_client().create_vehicle(draft))
+    assert (error.outcome, error.fields) == (Outcome.REJECTED, fields)
+    assert not error.may_have_happened
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, '{"id": 7}'), (204, "")])
+@responses.activate
+def test_only_the_named_fields_of_a_vehicle_are_changed(status: int, body: str) -> None:
+    sent = responses.patch(
+        f"{BASE}/vehicles/7",
+        status=status,
+        body=body,
+        match=[matchers.json_params_matcher({"make": "FORD"})],
+    )
+    make_client().update_vehicle(7, {"make": "FORD"})
+    assert sent.call_count == 1
+
+
+@responses.activate
+def test_a_change_without_an_answer_may_have_happened() -> None:
+    responses.patch(f"{BASE}/vehicles/7", status=502)
+    error = error_of(lambda: make_client().update_vehicle(7, {"make": "FORD"}))
+    assert (error.outcome, error.may_have_happened) == (Outcome.RETRY, True)
+
+
+@pytest.mark.parametrize(
+    ("shown", "blank"),
+    [
+        ({"make": None, "model": "", "year": None}, {"make", "model", "year"}),
+        ({"make": "  ", "model": "Transit", "year": 0}, {"make"}),
+        ({"make": 5, "model": ["x"], "year": "2021"}, set()),
+        ({}, set()),
+    ],
+    ids=["blank", "a zero is a value", "other types are values", "not shown is not blank"],
+)
+@responses.activate
+def test_what_a_record_shows_empty_is_blank_and_nothing_else(
+    shown: dict[str, Any], blank: set[str]
+) -> None:
+    responses.get(f"{BASE}/vehicles/7", json={"id": 7, **shown})
+    assert make_client().get_vehicle(7).blank == blank
+
+
+@responses.activate
+def test_vehicles_are_asked_for_by_vin_and_compared_again() -> None:
+    rows = [
+        {"id": 1, "vin": "1ftfw1e50nfa00001"},
+        {"id": 2, "vin": "1FTFW1E50NFA00002"},
+        {"id": 3, "vin": None},
+    ]
+    query = {"filter[vin][like]": "1FTFW1E50NFA00001", "per_page": "100"}
+    responses.get(f"{BASE}/vehicles", json=page(*rows), match=[matchers.query_param_matcher(query)])
+    found = make_client().find_vehicles(vin="1FTFW1E50NFA00001")
+    assert [vehicle.id for vehicle in found] == [1]
+
+
+@responses.activate
+def test_archived_vehicles_have_a_list_of_their_own() -> None:
+    row = {"id": 1, "name": "Old", "archived_at": "2026-01-01T00:00:00Z"}
+    responses.get(f"{BASE}/vehicles/archived", json=page(row))
+    assert [vehicle.archived for vehicle in make_client().list_archived_vehicles()] == [True]
+
+
+@responses.activate
+def test_statuses_and_types_have_the_accounts_names_and_order() -> None:
+    responses.get(f"{BASE}/vehicle_statuses", json=page({"id": 3, "name": "Aktiv", "position": 2}))
+    responses.get(f"{BASE}/vehicle_types", json=page({"id": "4", "name": "Van"}))
+    client = make_client()
+    assert client.list_vehicle_statuses() == [VehicleLabel(id=3, name="Aktiv", position=2)]
+    assert client.list_vehicle_types() == [VehicleLabel(id=4, name="Van", position=0)]
 
 
 # --- Errors -----------------------------------------------------------------------------------

@@ -60,8 +60,9 @@ TABLE = [
     ),
     *(
         ("UPSTREAM", code, 502, "RETRY_LATER", Outcome.RETRY)
-        for code in ("INVALID_DATA", "KNOWN_ISSUE", "NO_RESPONSE", "UNKNOWN_ISSUE", "RATE_LIMIT")
+        for code in ("INVALID_DATA", "KNOWN_ISSUE", "NO_RESPONSE", "UNKNOWN_ISSUE")
     ),
+    ("UPSTREAM", "RATE_LIMIT", 502, "RETRY_LATER", Outcome.WAIT),
 ]
 
 

@@ -141,6 +141,45 @@ def test_vehicle_patch_answers_the_record(client: Client) -> None:
     assert gone.json() == {"errors": {"vehicle_status": ["must exist"]}}
 
 
+def test_archived_vehicle_keeps_its_name_and_vin(client: Client) -> None:
+    known = vehicle(client)
+    client.fleetio(f"/vehicles/{known['id']}/archive", "PATCH")
+    body = {
+        "name": known["name"],
+        "vin": known["vin"],
+        "primary_meter_unit": "mi",
+        "vehicle_status_id": known["vehicle_status_id"],
+        "vehicle_type_id": known["vehicle_type_id"],
+    }
+    reply = post(client, "/vehicles", **body)
+    assert reply.status_code == 422
+    assert set(reply.json()["errors"]) == {"name", "vin"}
+
+
+def test_vehicle_is_found_by_a_vin_in_any_case_with_like_only(client: Client) -> None:
+    vin = vehicle(client)["vin"]
+    for how, found in (("like", [vin]), ("eq", [])):
+        page = client.fleetio("/vehicles", params={f"filter[vin][{how}]": vin.lower()}).json()
+        assert [row["vin"] for row in page["records"]] == found
+
+
+def test_vehicle_patch_changes_what_it_names_and_knows_the_unit_by_another_name(
+    client: Client,
+) -> None:
+    row = vehicle(client)
+    before = dict(row)
+    path = f"/vehicles/{row['id']}"
+    changed = client.fleetio(path, "PATCH", json={"make": "Opel", "primary_meter_unit": "hr"})
+    assert changed.json() == before | {"make": "Opel", "updated_at": row["updated_at"]}
+
+
+def test_statuses_and_types_are_lists_of_the_account(client: Client) -> None:
+    statuses = client.fleetio("/vehicle_statuses").json()["records"]
+    assert {row["name"]: row["position"] for row in statuses} == {"Active": 1, "In Shop": 2}
+    types = client.fleetio("/vehicle_types").json()["records"]
+    assert {row["name"] for row in types} == {"Van", "Car", "Truck"}
+
+
 def test_meter_entry_answers_text_and_a_bare_date(client: Client) -> None:
     value = float(vehicle(client)["primary_meter_value"]) + 100
     reply = post_meter(client, value, "2026-03-01T18:30:00Z")

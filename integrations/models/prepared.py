@@ -1,0 +1,179 @@
+"""Queries that every poll makes, with SQL that is written once.
+
+Writing the SQL of a query costs Django several times what running it on the rows of one car
+costs, and it is the same SQL each time. Here a process writes it once, and then only the values
+change. No answer is kept: every call asks the database.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from django.db import connection
+from django.db.models import DateTimeField, Expression, Field, JSONField, Model, QuerySet
+from django.db.models.query import get_related_populators
+from django.db.models.sql import UpdateQuery
+
+M = TypeVar("M", bound=Model)
+NEW = "new "  # in names: a column's new value, beside a given one of the same name
+
+
+class _Given(Expression):
+    """Stands for a value that comes with each call."""
+
+    def __init__(self, name: str, field: Any) -> None:
+        super().__init__(output_field=field)
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return "%s", (self,)
+
+
+def given(name: str, field: "type[Field[Any, Any]]") -> Any:
+    """A value of this name and type that comes with each call."""
+    return _Given(name, field())
+
+
+class _Written:
+    """SQL with places for values, and how its answers are read."""
+
+    def __init__(self, query: Any) -> None:
+        self.model = query.model
+        self._compiler = compiler = query.get_compiler(connection=connection)
+        self._sql, params = compiler.as_sql()
+        self._params = [
+            (p.name, _adapter(p.field)) if isinstance(p, _Given) else (None, p) for p in params
+        ]
+        selected = getattr(compiler, "select", None) or ()
+        self._converters = compiler.get_converters([column for column, _sql, _alias in selected])
+        self._makes = compiler.klass_info if selected else None
+        self._annotations = compiler.annotation_col_map if selected else None
+        if self._makes:
+            places = self._makes["select_fields"]
+            self._own = slice(places[0], places[-1] + 1)
+            self._names = [column.target.attname for column, _sql, _alias in selected[self._own]]
+            # Django 6.1 wants one more argument, and the types are of it.
+            self._related = get_related_populators(  # type: ignore[call-arg]
+                self._makes, selected, connection.alias
+            )
+
+    def run(self, cursor: Any, values: Mapping[str, Any]) -> None:
+        params = [p if name is None else p(values[name]) for name, p in self._params]
+        cursor.execute(self._sql, params)
+
+    def make(self, row: Sequence[Any]) -> Any:
+        """The object of one row, as a queryset makes it."""
+        made = self.model.from_db(connection.alias, self._names, row[self._own])
+        for related in self._related:
+            related.populate(row, made)
+        for name, place in (self._annotations or {}).items():
+            setattr(made, name, row[place])
+        return made
+
+    def fetch(self, values: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
+        with connection.cursor() as cursor:
+            self.run(cursor, values)
+            found: Iterable[Sequence[Any]] = cursor.fetchall()
+        return (
+            self._compiler.apply_converters(found, self._converters) if self._converters else found
+        )
+
+
+class Prepared(Generic[M]):
+    """A queryset with `given` values in its filters.
+
+    `sets` are the expressions that an update writes besides plain values.
+    """
+
+    def __init__(
+        self, build: Callable[[], QuerySet[M, Any]], sets: Callable[[], Mapping[str, Any]] = dict
+    ) -> None:
+        self._build, self._sets = build, sets
+        self._written: dict[tuple[str, ...] | None, _Written] = {}
+
+    def rows(self, **values: Any) -> list[M]:
+        """What it finds now."""
+        return self.make(self._select().fetch(values))
+
+    def make(self, rows: Iterable[Sequence[Any]]) -> list[M]:
+        """The objects of such rows as `values` gives."""
+        make = self._select().make
+        return [make(row) for row in rows]
+
+    def values(self, **values: Any) -> list[Sequence[Any]]:
+        """What it finds now, as the columns' values."""
+        return list(self._select().fetch(values))
+
+    def update(self, columns: Mapping[str, Any] | None = None, **values: Any) -> int:
+        """Write values into columns of all that it finds now; returns how many rows."""
+        new = columns or {}
+        names = tuple(new)
+        written = self._written.get(names)
+        if written is None:
+            written = self._written[names] = self._write_update(names)
+        with connection.cursor() as cursor:
+            written.run(cursor, {**values, **{NEW + name: new[name] for name in names}})
+            return int(cursor.rowcount)
+
+    def _select(self) -> _Written:
+        written = self._written.get(None)
+        if written is None:
+            written = self._written[None] = _Written(self._build().query)
+        return written
+
+    def _write_update(self, names: Iterable[str]) -> _Written:
+        found = self._build()
+        query: Any = found.query.chain(UpdateQuery)
+        plain = {name: _Given(NEW + name, found.model._meta.get_field(name)) for name in names}
+        query.add_update_values({**self._sets(), **plain})
+        return _Written(query)
+
+
+def insert(
+    rows: Sequence[Model],
+    columns: Sequence[str],
+    *,
+    unique: Sequence[str] = (),
+    update: Sequence[str] = (),
+) -> None:
+    """Insert rows of plain values; one that is there already gets `update`, or stays as it is.
+
+    As `bulk_create` does, which makes an expression of every single value.
+    """
+    meta, quote = rows[0]._meta, connection.ops.quote_name
+    table, names = quote(meta.db_table), ", ".join(map(quote, columns))
+    news = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in update)
+    conflict = f"({', '.join(map(quote, unique))}) DO UPDATE SET {news}" if news else "DO NOTHING"
+    values: list[Any]
+    if connection.vendor == "postgresql":
+        # One value instead of hundreds: psycopg looks for each place in the SQL every time.
+        source = f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, %s)"  # noqa: S608
+        values = [_as_json(rows, columns)]
+    else:
+        adapters = [(name, _adapter(meta.get_field(name))) for name in columns]
+        source = "VALUES " + ", ".join([f"({', '.join(['%s'] * len(columns))})"] * len(rows))
+        values = [adapt(getattr(row, name)) for row in rows for name, adapt in adapters]
+    with connection.cursor() as cursor:  # all names are the model's own
+        cursor.execute(f"INSERT INTO {table} ({names}) {source} ON CONFLICT {conflict}", values)
+
+
+def _as_json(rows: Iterable[Model], columns: Iterable[str]) -> str:
+    return json.dumps(
+        [{name: getattr(row, name) for name in columns} for row in rows], default=datetime.isoformat
+    )
+
+
+def _adapter(field: Any) -> Callable[[Any], Any]:
+    """What the database wants for a value of this field."""
+    if isinstance(field, JSONField):
+        to_json = connection.ops.adapt_json_value
+        return lambda value: None if value is None else to_json(value, field.encoder)
+    if isinstance(field, DateTimeField):
+        adapt: Callable[[Any], Any] = connection.ops.adapt_datetimefield_value
+        return adapt
+    return _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -1,0 +1,122 @@
+"""Prepared queries do what the queryset that they were made of does, however often they run."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import BigIntegerField, CharField, DateTimeField, F, FloatField
+from django.db.models.functions import Greatest
+
+from integrations.models import ProviderGate, Reading, Signal, Vehicle
+from integrations.models.prepared import Prepared, given, insert
+from tests.factories import NOW, make_reading, make_signal, make_token, make_vehicle
+
+pytestmark = pytest.mark.django_db
+
+OF_CAR = Prepared(
+    lambda: Signal.objects.filter(vehicle=given("vehicle", BigIntegerField)).order_by("code")
+)
+COLUMNS = ["vehicle_id", "code", "recorded_at", "fetched_at", "value", "data", "source"]
+COLUMNS += ["request_id", "event_id", "quality", "reason"]
+
+
+def test_each_run_finds_what_is_there_now() -> None:
+    car, other = make_vehicle(), make_vehicle()
+    make_signal(vehicle=car, code="a", data={"values": [1, "é"]})
+    make_signal(vehicle=other, code="b")
+    assert OF_CAR.rows(vehicle=car.pk) == list(car.signals.all())
+    late = make_signal(vehicle=car, code="c", recorded_at=None, value=None)
+
+    (first, second) = OF_CAR.rows(vehicle=car.pk)
+
+    assert (first.code, first.data, first.recorded_at) == ("a", {"values": [1, "é"]}, NOW)
+    assert (second, second.recorded_at) == (late, None)
+    assert [signal.code for signal in OF_CAR.rows(vehicle=other.pk)] == ["b"]
+    assert OF_CAR.rows(vehicle=None) == []
+
+
+def test_joined_rows_and_annotations_come_along() -> None:
+    token = make_token(access_token="the token")
+    car = make_vehicle(connection=token.connection, calls_used=4)
+    prepared = Prepared(
+        lambda: (
+            Vehicle.objects.select_related("connection__token")
+            .annotate(twice=F("calls_used") * 2)
+            .filter(pk=given("pk", BigIntegerField))
+        )
+    )
+
+    (found,) = prepared.rows(pk=car.pk)
+
+    assert found == car
+    assert found.connection is not None
+    assert found.connection.token.access_token == "the token"
+    assert vars(found)["twice"] == 8
+
+
+def test_values_are_those_of_the_columns() -> None:
+    car = make_vehicle(next_poll_at=NOW)
+    due = Prepared(
+        lambda: Vehicle.objects.filter(next_poll_at__lte=given("now", DateTimeField)).values_list(
+            "pk", "next_poll_at"
+        )
+    )
+    assert [tuple(row) for row in due.values(now=NOW)] == [(car.pk, NOW)]
+    assert due.values(now=NOW - timedelta(microseconds=1)) == []
+
+
+def test_an_update_writes_what_it_is_given_where_it_still_applies() -> None:
+    car, other = make_vehicle(next_poll_at=NOW), make_vehicle(next_poll_at=NOW)
+    due = Prepared(
+        lambda: Vehicle.objects.filter(
+            pk=given("pk", BigIntegerField), next_poll_at__lte=given("now", DateTimeField)
+        )
+    )
+    later = NOW + timedelta(hours=1)
+    # The filter's value and the new one of the same name are two values.
+    assert due.update({"next_poll_at": later, "last_error": "it's 5 %"}, pk=car.pk, now=NOW) == 1
+    assert due.update({"next_poll_at": later}, pk=car.pk, now=NOW) == 0
+    assert due.update({"next_poll_at": None}, pk=car.pk, now=later) == 1
+
+    car.refresh_from_db()
+    other.refresh_from_db()
+    assert (car.next_poll_at, car.last_error) == (None, "it's 5 %")
+    assert (other.next_poll_at, other.last_error) == (NOW, "")
+
+
+def test_an_update_may_reckon_with_what_is_there() -> None:
+    ProviderGate.objects.create(name="x", paid_until=5)
+    pay = Prepared(
+        lambda: ProviderGate.objects.filter(name=given("name", CharField)),
+        lambda: {"paid_until": Greatest(F("paid_until"), given("least", FloatField)) + 1},
+    )
+    assert [pay.update(name="x", least=least) for least in (0, 10)] == [1, 1]
+    assert ProviderGate.objects.get(name="x").paid_until == 11
+
+
+def test_what_is_inserted_reads_back_the_same_and_repeated_is_left_alone() -> None:
+    known = make_reading(code="a", value=1.5)
+    fresh = make_reading(code="b", value=None, data={"status": "OK", "text": 'é"%s'})
+    Reading.objects.filter(pk=fresh.pk).delete()
+    known.value = 2.5
+
+    insert([known, fresh], COLUMNS)
+
+    readings = {reading.code: reading for reading in Reading.objects.all()}
+    assert readings["a"].value == 1.5
+    assert (readings["b"].value, readings["b"].data) == (None, {"status": "OK", "text": 'é"%s'})
+    assert readings["b"].recorded_at == fresh.recorded_at
+    assert Reading.objects.filter(data__isnull=True).count() == 1  # SQL's null, not JSON's
+
+
+def test_what_is_there_already_gets_the_columns_that_are_to_be_updated() -> None:
+    signal = make_signal(value=1.0, is_wanted=True)
+    unique = ["vehicle_id", "code"]
+    again = Signal(vehicle_id=signal.vehicle_id, code=signal.code, value=2.0, is_wanted=False)
+    insert(
+        [again],
+        [*unique, "value", "is_wanted", "urgency", "event_id", "source", "support", "last_error"],
+        unique=unique,
+        update=["value"],
+    )
+    signal.refresh_from_db()
+    assert (signal.value, signal.is_wanted) == (2.0, True)
