@@ -83,5 +83,5 @@ class SignalError:
 
 
 def came_from_the_car(results: Iterable[SignalReading | SignalError]) -> bool:
-    """Whether the car gave anything: what it is and what is shared are in Smartcar's own records."""
+    """Whether the car gave anything; what it is and what is shared Smartcar knows by itself."""
     return any(isinstance(r, SignalReading) and r.code not in IDENTITY for r in results)

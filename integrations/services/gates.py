@@ -31,6 +31,9 @@ PROBE = timedelta(seconds=90)  # for the one call that tries them again
 DEFAULT_WAIT = 60.0
 LONGEST_WAIT = 86_400.0  # a nonsense Retry-After must not silence a provider for good
 
+# What a failed call says nothing good by about our credentials.
+STILL_UNKNOWN = {Outcome.STOP, Outcome.WAIT_ALL, Outcome.RETRY}
+
 Clock = Callable[[], datetime]
 
 
@@ -75,6 +78,8 @@ def _heard(name: str, clock: Clock, *, is_probe: bool) -> Iterator[None]:
         yield
     except ClientError as exc:
         hear(name, exc, now=clock())
+        if is_probe and exc.outcome not in STILL_UNKNOWN:
+            _accepted(name, clock())  # an answer about something else
         raise
     if is_probe:
         _accepted(name, clock())

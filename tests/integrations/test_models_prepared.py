@@ -68,14 +68,17 @@ def test_an_update_writes_what_it_is_given_where_it_still_applies() -> None:
     car, other = make_vehicle(next_poll_at=NOW), make_vehicle(next_poll_at=NOW)
     due = Prepared(
         lambda: Vehicle.objects.filter(
-            pk=given("pk", BigIntegerField), next_poll_at__lte=given("now", DateTimeField)
+            pk=given("pk", BigIntegerField), next_poll_at__lte=given("next_poll_at", DateTimeField)
         )
     )
     later = NOW + timedelta(hours=1)
     # The filter's value and the new one of the same name are two values.
-    assert due.update({"next_poll_at": later, "last_error": "it's 5 %"}, pk=car.pk, now=NOW) == 1
-    assert due.update({"next_poll_at": later}, pk=car.pk, now=NOW) == 0
-    assert due.update({"next_poll_at": None}, pk=car.pk, now=later) == 1
+    assert (
+        due.update({"next_poll_at": later, "last_error": "it's 5 %"}, pk=car.pk, next_poll_at=NOW)
+        == 1
+    )
+    assert due.update({"next_poll_at": later}, pk=car.pk, next_poll_at=NOW) == 0
+    assert due.update({"next_poll_at": None}, pk=car.pk, next_poll_at=later) == 1
 
     car.refresh_from_db()
     other.refresh_from_db()
@@ -96,16 +99,18 @@ def test_an_update_may_reckon_with_what_is_there() -> None:
 def test_what_is_inserted_reads_back_the_same_and_repeated_is_left_alone() -> None:
     known = make_reading(code="a", value=1.5)
     fresh = make_reading(code="b", value=None, data={"status": "OK", "text": 'é"%s'})
-    Reading.objects.filter(pk=fresh.pk).delete()
+    bare = make_reading(code="c", value=7.0, data=None)
+    Reading.objects.exclude(pk=known.pk).delete()
     known.value = 2.5
 
-    insert([known, fresh], COLUMNS)
+    insert([known, fresh, bare], COLUMNS)
 
     readings = {reading.code: reading for reading in Reading.objects.all()}
     assert readings["a"].value == 1.5
     assert (readings["b"].value, readings["b"].data) == (None, {"status": "OK", "text": 'é"%s'})
     assert readings["b"].recorded_at == fresh.recorded_at
-    assert Reading.objects.filter(data__isnull=True).count() == 1  # SQL's null, not JSON's
+    assert readings["c"].value == 7.0
+    assert set(Reading.objects.filter(data__isnull=True)) == {known, readings["c"]}  # SQL's null
 
 
 def test_what_is_there_already_gets_the_columns_that_are_to_be_updated() -> None:

@@ -1,5 +1,6 @@
 """Limits, pauses and leases that all workers share."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -118,3 +119,56 @@ def test_calls_are_allowed_again_when_a_person_says_so() -> None:
 
     gates.take(BUCKET, now=NOW)
     assert ProviderGate.objects.get().paused_reason == ""
+
+
+# --- Refused credentials ----------------------------------------------------------------------
+
+
+def call(at: timedelta, outcome: Outcome | None = None) -> None:
+    """One call that goes as said; raises what it, or the gate, has to say."""
+    with gates.counted(BUCKET, clock=lambda: NOW + at):
+        if outcome:
+            raise ClientError("HTTP", outcome=outcome)
+
+
+def is_refused() -> bool:
+    return ProviderGate.objects.filter(refused_at__isnull=False).exists()
+
+
+def test_after_a_refusal_one_call_at_a_time_tries_again() -> None:
+    with pytest.raises(ClientError):
+        call(timedelta(), Outcome.STOP)
+    with pytest.raises(ClientError) as caught:
+        call(299 * SECOND)
+    assert (caught.value.type, caught.value.outcome) == (gates.OURS, Outcome.STOP)
+
+    probe = gates.counted(BUCKET, clock=lambda: NOW + 300 * SECOND)
+    with probe, pytest.raises(ClientError, match="smartcar"):
+        call(301 * SECOND)
+    assert not is_refused()
+    call(302 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_good"),
+    [
+        (None, True),
+        (Outcome.RECONNECT, True),
+        (Outcome.REJECTED, True),
+        (Outcome.RETRY, False),
+        (Outcome.WAIT_ALL, False),
+        (Outcome.STOP, False),
+    ],
+)
+def test_credentials_are_good_again_when_an_answer_is_about_something_else(
+    answer: Outcome | None, is_good: bool
+) -> None:
+    with pytest.raises(ClientError):
+        call(timedelta(), Outcome.STOP)
+
+    with suppress(ClientError):
+        call(300 * SECOND, answer)
+
+    assert is_refused() is not is_good
+    assert Activity.objects.filter(what__contains="refuses").count() == 1
+    assert Activity.objects.filter(what__contains="accepts").count() == is_good
