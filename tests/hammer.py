@@ -68,8 +68,18 @@ class Program:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
 
+    @property
+    def is_alive(self) -> bool:
+        """Looked at without taking notice of its end: its number must not be given away before
+        what is left of its group is ended.
+        """
+        if self.process is None:
+            return False
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.process.pid, look) is None
+
     def keep_running(self, env: dict[str, str], log: Path) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.is_alive:
             return
         self.stop()  # children of a killed parent
         with log.open("ab") as output:
@@ -85,9 +95,26 @@ class Program:
 
     def stop(self) -> None:
         if self.process is not None:
-            with suppress(ProcessLookupError):  # the whole group is gone already
+            with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            self.process = None
+
+    def kill_one(self, dice: random.Random) -> bool:
+        """End the program, or one of the processes that it started itself."""
+        if self.process is None:
+            return False
+        pid = dice.choice([self.process.pid, *self._children()])
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            return True
+        return False
+
+    def _children(self) -> list[int]:
+        pid = self.process.pid if self.process else 0
+        with suppress(OSError):
+            return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        return []
 
 
 @dataclass
@@ -101,6 +128,7 @@ class Hammer:
     programs: list[Program] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
+    changing: threading.Lock = field(default_factory=threading.Lock)
     is_calm: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -149,21 +177,17 @@ class Hammer:
         self.sandbox.fleetio.faults.clear()
 
     def _kill_one(self) -> None:
-        running = [p for p in self.programs if p.process is not None and p.process.poll() is None]
-        victims = [(p.name, pid) for p in running for pid in _family(p.process)]
-        if victims:
-            name, pid = self.dice.choice(victims)
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
-            self.kills[name] += 1
+        with self.changing:
+            running = [program for program in self.programs if program.is_alive]
+            if running:
+                program = self.dice.choice(running)
+                self.kills[program.name] += program.kill_one(self.dice)
 
     def _keep_running(self) -> None:
-        while not self.over.is_set():
-            for program in self.programs:
-                program.keep_running(self.env, self.folder / "programs.log")
-            time.sleep(0.1)
+        while not self.over.wait(0.1):
+            with self.changing:
+                for program in [] if self.over.is_set() else self.programs:
+                    program.keep_running(self.env, self.folder / "programs.log")
 
     def _drive(self) -> None:
         """Every second: cars drive and report, codes come and go, tokens run out, cars are due."""
@@ -200,8 +224,9 @@ class Hammer:
 
     def finish(self) -> None:
         self.over.set()
-        for program in self.programs:
-            program.stop()
+        with self.changing:
+            for program in self.programs:
+                program.stop()
 
     def troubles(self) -> list[str]:
         """What is not right, in words; empty when everything is."""
@@ -257,17 +282,6 @@ class Hammer:
             f" WHERE o.kind = 'fleetio_issue' AND ({UNFINISHED} OR o.state = 'dead')"
         )
         return [f"outgoing {kind} {pk}: {state} {why}" for pk, kind, state, why in rows]
-
-
-def _family(process: subprocess.Popen[bytes] | None) -> list[int]:
-    """The process and its children."""
-    if process is None:
-        return []
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    try:
-        return [process.pid, *map(int, children.read_text().split())]
-    except OSError:
-        return [process.pid]
 
 
 def run(seconds: float, kills_per_second: float, seed: int, vehicles: int = 12) -> list[str]:
