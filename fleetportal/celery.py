@@ -6,15 +6,31 @@ does not end in a flood.
 """
 
 import os
-from datetime import timedelta
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init
+from celery.signals import task_postrun, task_prerun
+from django.db import close_old_connections
+from kombu import Connection
+from kombu.transport import redis
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetportal.settings")
 
+# A worker that loses Redis in the middle of a task would try to give the message back to it, and
+# die of that. What is due stands in the database and is found there, so nothing is given back.
+redis.Channel.do_restore = False
+
+
+class Broker(Connection):
+    """Looks for a lost broker every few seconds; Celery would wait longer and longer, to 30 s."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        soon = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
+        return super().ensure_connection(*args, **{**soon, **options})
+
+
 app = Celery("fleetportal")
+app.amqp.Connection = Broker
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
@@ -27,7 +43,7 @@ app.conf.beat_schedule = {
     "heartbeat": _every(15, "integrations.tasks.heartbeat"),
     # Two or three looks within the minute that a spent refresh token can be repeated in.
     "finish-interrupted-refreshes": _every(5, "integrations.tasks.finish_interrupted_refreshes"),
-    "resume-interrupted-polls": _every(5, "integrations.tasks.resume_interrupted_polls"),
+    "resume-interrupted-polls": _every(3, "integrations.tasks.resume_interrupted_polls"),
     "refresh-due-tokens": _every(300, "integrations.tasks.refresh_due_tokens"),
     "list-missing-vehicles": _every(300, "integrations.tasks.list_missing_vehicles"),
     "reconcile-connections": _every(86_400, "integrations.tasks.reconcile_connections"),
@@ -40,8 +56,8 @@ app.conf.beat_schedule = {
 }
 
 
-@beat_init.connect
-def _begin_at_once(sender: Any, **_: Any) -> None:
-    """After a stop everything may be due: wake it now, not when its first interval is over."""
-    for entry in sender.scheduler.schedule.values():
-        entry.last_run_at -= timedelta(days=1)
+@task_prerun.connect
+@task_postrun.connect
+def _close_old_connections(**_: Any) -> None:
+    """As around a request: a database connection is kept, and one that broke is replaced."""
+    close_old_connections()

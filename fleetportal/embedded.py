@@ -8,11 +8,9 @@ import logging
 import threading
 from typing import Any
 
-import celery.signals
 from celery.beat import Service
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections
 from waitress.server import create_server
 
 from fleetportal.celery import app
@@ -55,8 +53,6 @@ class Workers:
     """A Celery worker and beat in threads of this process."""
 
     def __init__(self) -> None:
-        celery.signals.task_prerun.connect(_close_connections, weak=False)
-        celery.signals.task_postrun.connect(_close_connections, weak=False)
         self._worker = app.WorkController(
             app=app,
             pool_cls="threads",
@@ -82,7 +78,3 @@ class Workers:
         self._worker.stop()
         for thread in self._threads:
             thread.join(timeout=20)
-
-
-def _close_connections(**_: Any) -> None:
-    close_old_connections()

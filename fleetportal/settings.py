@@ -158,6 +158,7 @@ WHITENOISE_USE_FINDERS = True
 
 def _database() -> dict[str, Any]:
     config: dict[str, Any] = env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+    config["CONN_MAX_AGE"] = 60
     if config["ENGINE"].endswith("sqlite3"):
         # Writers queue up instead of failing with "database is locked".
         config["OPTIONS"] = {
@@ -166,7 +167,6 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
     else:
-        config["CONN_MAX_AGE"] = 60
         config["CONN_HEALTH_CHECKS"] = True
     return config
 
@@ -264,6 +264,7 @@ CONTENT_SECURITY_POLICY = {
 # Messages only wake workers; what is due stands in the database, so losing them loses nothing.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://")
 CELERY_TIMEZONE = "UTC"
+CELERY_DB_REUSE_MAX = 1_000_000  # CONN_MAX_AGE decides instead of a new connection for each task
 # Workers take from both in turns, so that a thousand slow cars keep no token and no mail waiting.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue("polls")]
 CELERY_TASK_ROUTES = {"integrations.tasks.poll_vehicle": {"queue": "polls"}}
@@ -278,8 +279,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
-# The in-memory scheduler: every interval is short, so nothing needs to survive a restart.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "fleetportal.beat:Scheduler"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {"polling_interval": 0.05}
     if CELERY_BROKER_URL.startswith("memory:")

@@ -30,11 +30,8 @@ def fleetio_limit() -> Limit:
     )
 
 
-def get_smartcar_client(*, someone_waits: bool = False) -> SmartcarV2:
-    """The client for the Smartcar generation in use. Every call takes one from the shared bucket;
-    with `someone_waits` it is counted, but neither a limit nor a pause refuses it.
-    """
-    config = SmartcarConfig(
+def smartcar_config() -> SmartcarConfig:
+    return SmartcarConfig(
         client_id=settings.SMARTCAR_CLIENT_ID,
         client_secret=settings.SMARTCAR_CLIENT_SECRET,
         redirect_uri=settings.SMARTCAR_REDIRECT_URI,
@@ -46,10 +43,16 @@ def get_smartcar_client(*, someone_waits: bool = False) -> SmartcarV2:
         management_origin=settings.SMARTCAR_MANAGEMENT_API_ORIGIN,
         read_timeout=settings.SMARTCAR_READ_TIMEOUT,
     )
+
+
+def get_smartcar_client(*, someone_waits: bool = False) -> SmartcarV2:
+    """The client for the Smartcar generation in use. Every call takes one from the shared bucket;
+    with `someone_waits` it is counted, but neither a limit nor a pause refuses it.
+    """
     counted = partial(gates.counted, clock=clock.now, force=someone_waits)
     uncounted = partial(gates.uncounted, clock=clock.now, force=someone_waits)
     return SmartcarV2(
-        config,
+        smartcar_config(),
         gate=partial(counted, smartcar_limit()),
         token_gate=partial(uncounted, gates.SMARTCAR_TOKENS),
         management_gate=partial(uncounted, gates.SMARTCAR_MANAGEMENT),

@@ -23,6 +23,8 @@ from smtplib import (
 )
 from typing import Any
 
+from django.db import transaction
+
 from integrations import registry
 from integrations.clients.errors import ClientError, Outcome
 from integrations.models import OutboxEntry
@@ -235,10 +237,11 @@ def _failed(
         total.stopped = text
         return False
     if exc.outcome is Outcome.REJECTED or entry.attempts >= MAX_ATTEMPTS:
-        _finish(entry, state=State.DEAD, last_error=text, finished_at=now)
-        activity.record(
-            f"Given up: {entry}. {text}", now=now, about=entry.about, vehicle=entry.vehicle
-        )
+        with transaction.atomic():
+            _finish(entry, state=State.DEAD, last_error=text, finished_at=now)
+            activity.record(
+                f"Given up: {entry}. {text}", now=now, about=entry.about, vehicle=entry.vehicle
+            )
         total.dead += 1
         return True
     total.unanswered[entry.lane] += exc.status_code is None

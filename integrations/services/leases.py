@@ -36,7 +36,7 @@ class Lease:
 
     def is_held(self) -> bool:
         """Look whether it is still ours; a process that was stopped for long may have lost it."""
-        return not self.is_lost and self.rows.exists()
+        return self.rows.exists()
 
     def renew(self) -> None:
         """Move the end of the lease by the time that has passed since it was last written."""

@@ -51,10 +51,11 @@ def deliver(
     if vehicle_id is None:
         note = alert.vehicle.fleetio_note or "not matched yet"
         return Postponed(now + UNMATCHED_WAIT, f"The car is not in Fleetio: {note}")
-    remote = find(client, alert, vehicle_id) if unclear else None
+    remote = _find_earlier(entry, client, alert, vehicle_id) if unclear else None
     if remote is None and alert.resolved_at:
         return Sent("not sent: the alert is over")
     if remote is None:
+        _note_vehicle(entry, vehicle_id)
         remote = client.create_issue(draft(alert, vehicle_id, _priority_id(client, alert.rule)))
     return _remember(alert, remote, now)
 
@@ -76,6 +77,22 @@ def _remember(alert: Alert, remote: RemoteIssue, now: datetime) -> Sent:
             f"Fleetio issue {issue}: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle
         )
     return Sent(f"issue {issue}")
+
+
+def _note_vehicle(entry: OutboxEntry, vehicle_id: int) -> None:
+    """Remember under which Fleetio vehicle the issue is made: the car may be matched anew."""
+    if entry.payload.get("fleetio_id") != vehicle_id:
+        entry.payload["fleetio_id"] = vehicle_id
+        OutboxEntry.objects.filter(pk=entry.pk).update(payload=entry.payload)
+
+
+def _find_earlier(
+    entry: OutboxEntry, client: IssueClient, alert: Alert, vehicle_id: int
+) -> RemoteIssue | None:
+    for wanted in dict.fromkeys([entry.payload.get("fleetio_id") or vehicle_id, vehicle_id]):
+        if remote := find(client, alert, wanted):
+            return remote
+    return None
 
 
 def find(client: IssueClient, alert: Alert, vehicle_id: int) -> RemoteIssue | None:

@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.chain [--vehicles N] [--only sqlite|postgres]
 
-The providers, the portal and its worker are processes of their own. The yardstick is the least
-that anybody could do in Python: the same batch calls, through one `requests.Session`, parsed as
-JSON and thrown away. The chain is what the worker's task does: claim the car, read it, store
-readings, decide by ten rules, write alerts and what is to be sent. The rounds alternate and
-the median counts, so trust the ratios: milliseconds are those of this machine and moment.
+The providers, the portal and its worker are processes of their own. The yardstick is a bare loop
+of the same calls through the same pooled client, their readings thrown away. The chain is what the
+worker's task does: claim the car, read it, store readings, decide by ten rules, write alerts and
+what is to be sent. The rounds alternate and the median counts, so trust the ratios: milliseconds
+are those of this machine and moment.
 """
 
 import argparse

@@ -30,7 +30,8 @@ from django.core.management import call_command  # noqa: E402
 from fleetportal import clock  # noqa: E402
 from integrations import conf, tasks  # noqa: E402
 from integrations.clients.readings import ODOMETER  # noqa: E402
-from integrations.models import OAuthToken, Reading, Vehicle  # noqa: E402
+from integrations.clients.smartcar_v2 import SmartcarV2  # noqa: E402
+from integrations.models import Reading, Signal, Vehicle  # noqa: E402
 from integrations.services import connect_links, connections  # noqa: E402
 from maintenance.models import Alert, Rule, ServiceRecord  # noqa: E402
 from maintenance.services import wanted  # noqa: E402
@@ -119,26 +120,29 @@ def _all_due() -> list[int]:
 
 
 class BareCalls:
-    """The calls that the portal made, made again with `requests` and nothing around them."""
+    """The same calls as the portal's polls make, by the same pooled client, and nothing else."""
 
     def __init__(self) -> None:
-        self._session = requests.Session()
-        tokens = {
-            token.connection_id: token.access_token
-            for token in OAuthToken.objects.filter(connection__isnull=False)
-        }
-        of_car = dict(Vehicle.objects.values_list("smartcar_id", "connection_id"))
-        self._calls = []
-        for method, path, body in tell("calls"):
-            token = tokens[of_car[path.split("/")[3]]]
-            headers = {"Authorization": f"Bearer {token}"}
-            self._calls.append((method, settings.SMARTCAR_API_ORIGIN + path, body, headers))
+        # A client of its own has no gate, so it asks no database.
+        self._client = SmartcarV2(conf.smartcar_config())
+        asked: dict[int, list[str]] = {}
+        known = Signal.objects.filter(is_wanted=True, recheck_at__isnull=True)
+        for vehicle_id, code in known.values_list("vehicle", "code"):
+            asked.setdefault(vehicle_id, []).append(code)
+        cars = Vehicle.objects.select_related("connection__token").filter(pk__in=asked)
+        self._calls = [
+            {
+                "smartcar_id": car.smartcar_id,
+                "access_token": car.connection.token.access_token,
+                "codes": asked[car.pk],
+            }
+            for car in cars
+            if car.connection
+        ]
 
     def __call__(self) -> None:
-        for method, url, body, headers in self._calls:
-            answer = self._session.request(method, url, json=body, headers=headers, timeout=30)
-            answer.raise_for_status()
-            answer.json()
+        for call in self._calls:
+            self._client.read(**call)
 
 
 def cpu(work: Callable[[], None]) -> float:

@@ -32,7 +32,6 @@ class Scene:
             "drivers": self.drivers,
             "approve": self.approve,
             "drive": self.drive,
-            "calls": self.calls,
             "slow": self.slow,
         }
         for word, obey in words.items():
@@ -57,12 +56,6 @@ class Scene:
                 since = (self._round - number) % CARS_PER_TROUBLE
                 car.trouble_codes = [TROUBLE] if since < READINGS_WITH_TROUBLE else []
             self._round += 1
-
-    def calls(self, _: dict[str, Any]) -> list[tuple[str, str, Any]]:
-        """Method, path and body of the latest call for each car."""
-        asked = self._sandbox.smartcar.requests.matching(pattern="/vehicles/[^/]+/")
-        latest = {entry.path.split("/")[3]: entry for entry in asked}
-        return [(entry.method, entry.path, entry.body) for entry in latest.values()]
 
     def slow(self, asked: dict[str, Any]) -> None:
         """Answer every call for a car so many seconds late."""

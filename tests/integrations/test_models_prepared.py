@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db.models import BigIntegerField, CharField, DateTimeField, F, FloatField
 from django.db.models.functions import Greatest
+from pytest_django import DjangoAssertNumQueries
 
 from integrations.models import ProviderGate, Reading, Signal, Vehicle
 from integrations.models.prepared import Prepared, given, insert
@@ -34,7 +35,9 @@ def test_each_run_finds_what_is_there_now() -> None:
     assert OF_CAR.rows(vehicle=None) == []
 
 
-def test_joined_rows_and_annotations_come_along() -> None:
+def test_joined_rows_and_annotations_come_along(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
     token = make_token(access_token="the token")
     car = make_vehicle(connection=token.connection, calls_used=4)
     prepared = Prepared(
@@ -45,11 +48,12 @@ def test_joined_rows_and_annotations_come_along() -> None:
         )
     )
 
-    (found,) = prepared.rows(pk=car.pk)
+    with django_assert_num_queries(1):
+        (found,) = prepared.rows(pk=car.pk)
+        assert found.connection is not None
+        assert found.connection.token.access_token == "the token"
 
     assert found == car
-    assert found.connection is not None
-    assert found.connection.token.access_token == "the token"
     assert vars(found)["twice"] == 8
 
 
