@@ -7,11 +7,23 @@ from django.utils.translation import gettext_lazy as _
 from integrations import conf, registry
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
-from integrations.services import fleetio_vehicles, link_mails
+from integrations.services import fleetio_creation, fleetio_vehicles, link_mails
 
 
 def _odometer(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
     return fleetio_vehicles.deliver_odometer(
+        entry, client=conf.get_fleetio_client(), unclear=unclear, now=now
+    )
+
+
+def _creation(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
+    return fleetio_creation.deliver_creation(
+        entry, client=conf.get_fleetio_client(), unclear=unclear, now=now
+    )
+
+
+def _fill(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
+    return fleetio_creation.deliver_fill(
         entry, client=conf.get_fleetio_client(), unclear=unclear, now=now
     )
 
@@ -34,4 +46,16 @@ def register() -> None:
         lane=registry.FLEETIO,
         handler=_odometer,
         label=_("Odometer to Fleetio"),
+    )
+    registry.register_kind(
+        fleetio_creation.CREATE,
+        lane=registry.FLEETIO,
+        handler=_creation,
+        label=_("New vehicle in Fleetio"),
+    )
+    registry.register_kind(
+        fleetio_creation.FILL,
+        lane=registry.FLEETIO,
+        handler=_fill,
+        label=_("Blank fields in Fleetio"),
     )

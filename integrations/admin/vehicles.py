@@ -15,6 +15,7 @@ from integrations import conf, tasks
 from integrations.admin import troubles, vehicle_panels, words
 from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.connections import status_badge
+from integrations.admin.fleetio_actions import FleetioActions
 from integrations.admin.vehicle_filters import ATTENTION, WITHHELD, AttentionFilter, PollFilter
 from integrations.clients.readings import ODOMETER, OIL_LIFE
 from integrations.models import (
@@ -32,7 +33,7 @@ POLLS_AT_ONCE = 100
 
 
 @admin.register(Vehicle)
-class VehicleAdmin(PortalAdmin):
+class VehicleAdmin(FleetioActions):
     list_display: tuple[str, ...] = (
         "car",
         "connection_status",
@@ -56,7 +57,7 @@ class VehicleAdmin(PortalAdmin):
     )
     list_select_related = ("group", "connection__driver")
     autocomplete_fields = ("group",)
-    actions: tuple[str, ...] = ("poll_now",)
+    actions: tuple[str, ...] = ("poll_now", "create_in_fleetio", "fill_in_fleetio")
     empty_hint = gettext_lazy(
         "Vehicles appear by themselves when a driver connects them. Add a driver and mail them"
         " a portal link."

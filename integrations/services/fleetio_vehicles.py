@@ -60,7 +60,7 @@ def match(*, client: FleetClient, now: datetime) -> Matched:
             found, note = None, "several vehicles with this VIN"
         else:
             note = ""
-        _write(car, found, note, now)
+        write_match(car, found, note, now)
         if found:
             result.matched += 1
         else:
@@ -73,7 +73,8 @@ def _plain(vin: str | None) -> str:
 
 
 @transaction.atomic
-def _write(car: Vehicle, found: FleetioVehicle | None, note: str, now: datetime) -> None:
+def write_match(car: Vehicle, found: FleetioVehicle | None, note: str, now: datetime) -> None:
+    """Remember which Fleetio vehicle the car is, or why it is none."""
     columns = {
         "fleetio_id": found.id if found else None,
         "fleetio_name": found.name[:255] if found else "",
