@@ -1,5 +1,6 @@
 """Vehicles: create those that Fleetio lacks, and fill what is blank there."""
 
+from collections import Counter
 from typing import Any
 
 from django import forms
@@ -51,11 +52,13 @@ class CreationForm(forms.Form):
             ordered = sorted(labels, key=lambda label: (label.position, label.name))
             self.fields[field].choices = [(label.id, label.name) for label in ordered]  # type: ignore[attr-defined]
         self.fields["meter_unit"].initial = PortalSettings.load().distance_unit
+        once = {name for name, count in Counter(car.name for car in cars).items() if count == 1}
         for car in cars:
+            with_vin = f"{car} · {(car.vin or '')[-6:]}"
             self.fields[f"{NAME}{car.pk}"] = forms.CharField(
                 label=_("Name of %(vin)s") % {"vin": car.vin},
                 max_length=255,
-                initial=car.name or f"{car} · {(car.vin or '')[-6:]}",
+                initial=car.name if car.name and car.name in once else with_vin,
                 help_text=str(car),
                 widget=forms.TextInput(attrs={"size": 50}),
             )

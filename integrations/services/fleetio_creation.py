@@ -16,7 +16,8 @@ from integrations.clients.fleetio import FleetioVehicle, VehicleDraft
 from integrations.clients.fleetio_records import DETAILS
 from integrations.models import OutboxEntry, Vehicle
 from integrations.registry import Sent
-from integrations.services import activity, fleetio_vehicles, outbox
+from integrations.services import activity, outbox
+from integrations.services.fleetio_vehicles import SEVERAL, plain, write_match
 
 CREATE = "fleetio_vehicle"
 FILL = "fleetio_vehicle_blanks"
@@ -49,6 +50,8 @@ def why_not_created(car: Vehicle) -> str:
     """Why no vehicle can be made for this car; empty when one can."""
     if car.fleetio_id:
         return _("is in Fleetio already")
+    if car.fleetio_note == SEVERAL:
+        return _("Fleetio has several vehicles with its VIN: leave one of them there")
     if not car.vin:
         return _("its VIN is not known yet, and nothing else tells vehicles apart for sure")
     return ""
@@ -72,10 +75,13 @@ def queue_creation(car: Vehicle, choice: Choice, *, now: datetime, user: User) -
         "meter_unit": choice.meter_unit,
     }
     key = f"{CREATE}:{car.pk}:{car.vin}"
+    known = OutboxEntry.objects.filter(dedupe_key=key, state__in=outbox.UNFINISHED)
+    if known.filter(payload=payload).exists():
+        return True  # asked for twice
     entry = outbox.enqueue(CREATE, dedupe_key=key, payload=payload, about=car, vehicle=car, now=now)
     if entry.payload != payload or entry.state in {State.DEAD, State.CANCELLED, State.DONE}:
         rows = OutboxEntry.objects.filter(pk=entry.pk).exclude(state=State.SENDING)
-        # It may have arrived before it was given up: look before sending.
+        # It may have arrived before it was given up; every attempt looks first anyway.
         state = State.UNKNOWN if entry.started_at else State.PENDING
         corrected = rows.update(
             payload=payload, state=state, attempts=0, next_attempt_at=now, finished_at=None
@@ -96,15 +102,29 @@ def deliver_creation(
         return Sent("not sent: the car is gone, or has another VIN")
     if car.fleetio_id:
         return Sent(f"is in Fleetio already: vehicle {car.fleetio_id}")
-    there = client.find_vehicles(vin=wanted["vin"])
+    vehicle = _find(client, wanted["vin"]) or _create(client, car, wanted)
+    write_match(car, vehicle, "", now)
+    return Sent(f"vehicle {vehicle.name} ({vehicle.id})")
+
+
+def _find(client: CreationClient, vin: str) -> FleetioVehicle | None:
+    there = client.find_vehicles(vin=vin)
     if len(there) > 1:
         raise _refused("Fleetio has several vehicles with this VIN")
-    if not there:
-        if any(vehicle.vin == wanted["vin"] for vehicle in client.list_archived_vehicles()):
-            raise _refused("Fleetio has archived the vehicle with this VIN: restore it there")
-        there = [client.create_vehicle(_draft(car, wanted))]
-    fleetio_vehicles.write_match(car, there[0], "", now)
-    return Sent(f"vehicle {there[0].name} ({there[0].id})")
+    return there[0] if there else None
+
+
+def _create(client: CreationClient, car: Vehicle, wanted: dict[str, Any]) -> FleetioVehicle:
+    if any(plain(vehicle.vin) == wanted["vin"] for vehicle in client.list_archived_vehicles()):
+        raise _refused("Fleetio has archived the vehicle with this VIN: restore it there")
+    try:
+        return client.create_vehicle(_draft(car, wanted))
+    except ClientError as exc:
+        # Refused because somebody made it by hand a moment ago?
+        made = _find(client, wanted["vin"]) if exc.outcome is Outcome.REJECTED else None
+        if made is None:
+            raise
+        return made
 
 
 def _draft(car: Vehicle, wanted: dict[str, Any]) -> VehicleDraft:
@@ -149,7 +169,7 @@ def deliver_fill(
     if car is None or car.fleetio_id is None or car.fleetio_id != entry.payload["fleetio_id"]:
         return Sent("not sent: the car is not this Fleetio vehicle any more")
     record = client.get_vehicle(car.fleetio_id)
-    if record.archived or record.vin != car.vin:
+    if record.archived or plain(record.vin) != car.vin:
         return Sent("not sent: Fleetio has archived it, or names another VIN now")
     blanks = {name: getattr(car, name) for name in DETAILS if name in record.blank}
     fields = {name: value for name, value in blanks.items() if value}

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "fleetio_odometer"
 KM_PER_UNIT = {"km": 1.0, "mi": KM_PER_MILE}
+SEVERAL = "several vehicles with this VIN"
 SAME = 0.05  # meter entries carry one decimal
 
 
@@ -48,16 +49,17 @@ def match(*, client: FleetClient, now: datetime) -> Matched:
     Lists all of Fleetio's vehicles in pages; when a page fails nothing is changed (ClientError).
     A car whose Fleetio vehicle is gone, archived or has another VIN now loses its match.
     """
+    cars = list(Vehicle.objects.order_by("pk"))  # a match made while the list is read stays
     listed = [vehicle for vehicle in client.list_vehicles() if not vehicle.archived]
-    by_vin = {_plain(vehicle.vin): vehicle for vehicle in listed if _plain(vehicle.vin)}
-    twice = {v for v, n in Counter(_plain(vehicle.vin) for vehicle in listed).items() if n > 1}
+    by_vin = {plain(vehicle.vin): vehicle for vehicle in listed if plain(vehicle.vin)}
+    twice = {v for v, n in Counter(plain(vehicle.vin) for vehicle in listed).items() if n > 1}
     result = Matched()
-    for car in Vehicle.objects.order_by("pk"):
+    for car in cars:
         found = by_vin.get(car.vin or "")
         if found is None:
             note = "no VIN yet" if not car.vin else "no vehicle with this VIN"
         elif car.vin in twice:
-            found, note = None, "several vehicles with this VIN"
+            found, note = None, SEVERAL
         else:
             note = ""
         write_match(car, found, note, now)
@@ -68,7 +70,8 @@ def match(*, client: FleetClient, now: datetime) -> Matched:
     return result
 
 
-def _plain(vin: str | None) -> str:
+def plain(vin: str | None) -> str:
+    """A VIN as it is compared: in capitals and without blanks, however somebody typed it."""
     return "".join((vin or "").split()).upper()
 
 
@@ -84,6 +87,9 @@ def write_match(car: Vehicle, found: FleetioVehicle | None, note: str, now: date
     before = {name: getattr(car, name) for name in columns}
     if before == columns:
         return
+    now_matched = Vehicle.objects.select_for_update().filter(pk=car.pk).values_list("fleetio_id")
+    if now_matched.first() not in {(before["fleetio_id"],), (None,)}:
+        return  # somebody matched it meanwhile, and knew more than an older list
     if found:
         # Ids are unique: whoever had this one before lost the VIN in Fleetio.
         Vehicle.objects.filter(fleetio_id=found.id).exclude(pk=car.pk).update(fleetio_id=None)

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from integrations.models import Activity, OutboxEntry, Vehicle
 from integrations.sandbox.faults import bad_gateway, dropped_after
-from integrations.services import delivery, fleetio_creation
+from integrations.services import delivery, fleetio_creation, fleetio_vehicles
 from integrations.services.fleetio_creation import Choice
 from tests.factories import make_user, make_vehicle
 from tests.integrations.world import World, running
@@ -97,6 +97,7 @@ def test_asking_twice_and_delivering_twice_makes_one(
 ) -> None:
     assert queue(world, car, user)
     assert queue(world, car, user)
+    assert Activity.objects.filter(user=user).count() == 1
     deliver(world)
     assert not queue(world, Vehicle.objects.get(), user)
     deliver(world)
@@ -153,6 +154,61 @@ def test_an_archived_vehicle_is_named_and_not_made_again(
     assert entry.state == "dead"
     assert "restore it there" in entry.last_error
     assert len(rows(world)) == 1
+
+
+def test_an_archived_vehicle_is_known_by_its_vin_however_it_was_typed(
+    world: World, car: Vehicle, user: User
+) -> None:
+    row = put(world, vin=None)
+    row |= {"vin": f"{VIN[:3]} {VIN[3:].lower()}", "archived_at": world.now.isoformat()}
+
+    queue(world, car, user)
+    assert deliver(world).state == "dead"
+    assert len(rows(world)) == 1
+
+
+def test_one_that_somebody_makes_by_hand_meanwhile_is_matched(
+    world: World, car: Vehicle, user: User
+) -> None:
+    hand_made: list[dict[str, Any]] = []
+
+    def make_first(request: Any) -> bool:
+        if request.method == "POST" and not hand_made:
+            hand_made.append(put(world))
+        return False
+
+    world.fleetio_fault(when=make_first)
+    queue(world, car, user)
+
+    assert deliver(world).state == "done"
+    car.refresh_from_db()
+    assert car.fleetio_id == hand_made[0]["id"]
+
+
+def test_a_match_made_while_the_fleet_is_listed_stays(
+    world: World, car: Vehicle, user: User
+) -> None:
+    Vehicle.objects.update(fleetio_note="")
+
+    class Listing:
+        def list_vehicles(self) -> list[Any]:
+            queue(world, car, user)
+            deliver(world)
+            return []
+
+    fleetio_vehicles.match(client=Listing(), now=world.now)  # type: ignore[arg-type]
+
+    car.refresh_from_db()
+    assert car.fleetio_id == rows(world)[0]["id"]
+
+
+def test_a_car_whose_vin_fleetio_has_twice_is_refused(
+    world: World, car: Vehicle, user: User
+) -> None:
+    car.fleetio_note = fleetio_vehicles.SEVERAL
+    car.save()
+
+    assert "several vehicles" in fleetio_creation.why_not_created(car)
 
 
 def test_a_name_that_is_taken_is_told_and_can_be_corrected(
