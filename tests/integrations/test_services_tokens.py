@@ -16,7 +16,7 @@ from integrations.clients.smartcar_v2 import TokenPair
 from integrations.models import Activity, Connection, OAuthToken, ProviderGate
 from integrations.models.encryption import DecryptionError
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
-from integrations.services import connections, tokens
+from integrations.services import connections, gates, tokens
 from integrations.signals import connection_changed
 from tests.factories import NOW, make_connection, make_token
 from tests.integrations.world import World, running
@@ -641,3 +641,21 @@ def test_a_fresh_consent_forgets_the_failures_of_the_old_pair() -> None:
     assert stored.next_attempt_at is None
     assert stored.lease_until is None
     assert isinstance(stored.issued_at, datetime)
+
+
+def test_an_exchange_that_a_pause_holds_back_leaves_the_row_as_it_was(
+    world: World, token: OAuthToken
+) -> None:
+    """What a dead worker left half done is still to be finished afterwards."""
+    left = world.now - timedelta(seconds=1)
+    OAuthToken.objects.update(lease_until=left)
+    hour = timedelta(hours=1)
+    gates.pause(gates.SMARTCAR_TOKENS, until=world.now + hour, reason="429", now=world.now)
+
+    count = tokens.finish_interrupted(client=world.smartcar, now=world.now)
+
+    token.refresh_from_db()
+    assert (count.refreshed, world.token_calls()) == (0, 0)
+    assert (token.lease_until, token.failures, token.last_error) == (left, 0, "")
+    world.pass_time(hours=1)
+    assert tokens.finish_interrupted(client=world.smartcar, now=world.now).refreshed == 1
