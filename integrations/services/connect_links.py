@@ -95,11 +95,12 @@ def claimed(link: ConnectLink, *, now: datetime) -> Iterator[bool]:
         yield False
         return
     mine = ConnectLink.objects.filter(pk=link.pk)
-    with leases.kept(mine, "claimed_until", until=now + leases.LEASE):
+    with leases.kept(mine, "claimed_until", until=now + leases.LEASE) as lease:
         try:
             yield True
         finally:
-            mine.update(claimed_until=None)
+            # Only ours: who was held up for long may have been followed by somebody else.
+            mine.filter(claimed_until=lease.until).update(claimed_until=None)
 
 
 def use(link: ConnectLink, *, now: datetime) -> None:

@@ -164,6 +164,17 @@ def test_a_link_is_held_by_one_and_free_soon_after_its_holder_died() -> None:
             assert is_ours
 
 
+def test_who_was_held_up_for_long_does_not_take_the_link_from_its_next_holder() -> None:
+    link = make_link()
+    first = connect_links.claimed(link, now=NOW)
+    first.__enter__()
+
+    with connect_links.claimed(link, now=NOW + timedelta(seconds=10)):
+        first.__exit__(None, None, None)
+        with connect_links.claimed(link, now=NOW + timedelta(seconds=11)) as is_ours:
+            assert not is_ours
+
+
 def test_withdrawing_is_told_once_and_ends_the_link() -> None:
     link, user = make_link(), make_user()
 
