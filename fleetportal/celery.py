@@ -58,6 +58,7 @@ app.conf.beat_schedule = {
 
 @task_prerun.connect
 @task_postrun.connect
-def _close_old_connections(**_: Any) -> None:
+def _close_old_connections(sender: Any, **_: Any) -> None:
     """As around a request: a database connection is kept, and one that broke is replaced."""
-    close_old_connections()
+    if not sender.request.is_eager:
+        close_old_connections()
