@@ -1,5 +1,6 @@
 """Mails about alerts: one opened or got worse, one is over."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,13 +33,20 @@ def _deliver(template: str, entry: OutboxEntry, extra: dict[str, Any]) -> Sent:
         return Sent("not sent: the alert or the recipient was deleted")
     with mail.reading_as(time_zone=recipient.time_zone, language=recipient.language):
         known = {**context(alert, recipient), **extra}
+    return send_to(recipient, template, entry, known)
+
+
+def send_to(
+    recipient: Recipient, template: str, entry: OutboxEntry, context: Mapping[str, Any]
+) -> Sent:
+    """Send one mail as its reader likes it."""
     mail.send(
         template,
         to=recipient.email,
         message_key=entry.dedupe_key,
         time_zone=recipient.time_zone,
         language=recipient.language,
-        context=known,
+        context=context,
     )
     return Sent(recipient.email)
 

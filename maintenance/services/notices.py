@@ -11,7 +11,7 @@ from integrations.models import Connection, OutboxEntry, ProviderGate
 from integrations.registry import Sent
 from integrations.services import mail, outbox
 from maintenance.models import Recipient
-from maintenance.services import recipients
+from maintenance.services import emails, recipients
 
 CONNECTION_LOST = "mail_connection_lost"
 PROVIDER_REFUSES = "mail_provider_refuses"
@@ -87,12 +87,4 @@ def _send(template: str, entry: OutboxEntry, context: dict[str, object]) -> Sent
     recipient = Recipient.objects.filter(pk=entry.payload["recipient"]).first()
     if recipient is None:
         return Sent("not sent: the recipient was deleted")
-    mail.send(
-        template,
-        to=recipient.email,
-        message_key=entry.dedupe_key,
-        time_zone=recipient.time_zone,
-        language=recipient.language,
-        context=context,
-    )
-    return Sent(recipient.email)
+    return emails.send_to(recipient, template, entry, context)
