@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.urls import reverse
 
-from integrations.models import Connection, OutboxEntry, ProviderGate
+from integrations.models import Connection, OutboxEntry, PortalSettings, ProviderGate
 from integrations.registry import Sent
 from integrations.services import mail, outbox
 from maintenance.models import Recipient
@@ -87,4 +87,4 @@ def _send(template: str, entry: OutboxEntry, context: dict[str, object]) -> Sent
     recipient = Recipient.objects.filter(pk=entry.payload["recipient"]).first()
     if recipient is None:
         return Sent("not sent: the recipient was deleted")
-    return emails.send_to(recipient, template, entry, context)
+    return emails.send_to(recipient, template, entry, context | {"portal": PortalSettings.load()})

@@ -76,6 +76,7 @@ def test_staff_read_whose_car_it_is_why_and_where_to_look(connection: Connection
     path = f"/admin/integrations/connection/{connection.pk}/change/"
     assert f"https://portal.example.com{path}" in str(message.body)
     assert "/connect/" not in str(message.body), "the link is the driver's alone"
+    assert "Your fleet" in message.message().as_string(), "who writes"
 
 
 def test_a_connection_lost_a_second_time_is_told_a_second_time(connection: Connection) -> None:
