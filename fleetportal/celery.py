@@ -40,10 +40,10 @@ def _every(seconds: float, task: str) -> dict[str, Any]:
 
 
 app.conf.beat_schedule = {
-    "heartbeat": _every(15, "integrations.tasks.heartbeat"),
-    # Two or three looks within the minute that a spent refresh token can be repeated in.
-    "finish-interrupted-refreshes": _every(5, "integrations.tasks.finish_interrupted_refreshes"),
+    # First, and often: a spent refresh token can be repeated within a minute only.
+    "finish-interrupted-refreshes": _every(3, "integrations.tasks.finish_interrupted_refreshes"),
     "resume-interrupted-polls": _every(3, "integrations.tasks.resume_interrupted_polls"),
+    "heartbeat": _every(15, "integrations.tasks.heartbeat"),
     "refresh-due-tokens": _every(300, "integrations.tasks.refresh_due_tokens"),
     "list-missing-vehicles": _every(300, "integrations.tasks.list_missing_vehicles"),
     "reconcile-connections": _every(86_400, "integrations.tasks.reconcile_connections"),

@@ -13,7 +13,14 @@ from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.readings import IDENTITY
 from integrations.clients.smartcar_v2 import TokenPair
 from integrations.models import Connection, ConnectLink, OAuthToken, PortalSettings, Vehicle
-from integrations.services import activity, connect_links, connection_status, tokens, vehicles
+from integrations.services import (
+    activity,
+    connect_links,
+    connection_status,
+    leases,
+    tokens,
+    vehicles,
+)
 from integrations.services.tokens import TokenClient
 from integrations.signals import connection_changed
 
@@ -138,11 +145,11 @@ def list_vehicles(connection: Connection, *, client: ConnectClient, now: datetim
 
 def list_missing(*, client: ConnectClient, now: datetime) -> int:
     """List the cars of connections for which that did not work at the callback."""
-    done = 0
+    done, time_now = 0, leases.going_on(now)
     rows = Connection.objects.active().filter(vehicles_listed_at__isnull=True)
     for connection in rows.select_related("token", "group", "driver"):
         try:
-            list_vehicles(connection, client=client, now=now)
+            list_vehicles(connection, client=client, now=time_now())
             done += 1
         except ClientError as exc:
             logger.warning("connection %s: cars not listed: %s", connection.pk, exc)

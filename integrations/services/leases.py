@@ -7,7 +7,7 @@ renews no more, so another one takes over within seconds, however long the work 
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -90,6 +90,14 @@ class _Keeper:
 
 
 _keeper = _Keeper()
+
+
+def going_on(now: datetime) -> Callable[[], datetime]:
+    """The time as it goes on from `now`, in whole seconds: work that lasts claims one thing after
+    the other, and a lease must not be over when it is written.
+    """
+    began = time.monotonic()
+    return lambda: now + timedelta(seconds=int(time.monotonic() - began))
 
 
 @contextmanager

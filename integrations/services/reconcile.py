@@ -12,7 +12,7 @@ from django.db.models import Prefetch
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.smartcar_v2 import ConnectionInfo
 from integrations.models import Connection, VehicleAccess
-from integrations.services import connection_status, connections, tokens
+from integrations.services import connection_status, connections, leases, tokens
 from integrations.services.connections import ConnectClient
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def reconcile(*, client: ManagementClient, now: datetime) -> Reconciled:
     listed: dict[str, set[str]] = defaultdict(set)
     for row in client.list_connections():
         listed[row.user_id].add(row.vehicle_id)
-    result = Reconciled()
+    result, time_now = Reconciled(), leases.going_on(now)
     for connection in _known():
         ours = {way.smartcar_id for way in connection.accesses.all()}
         theirs = listed.get(connection.smartcar_user_id, set())
@@ -47,7 +47,9 @@ def reconcile(*, client: ManagementClient, now: datetime) -> Reconciled:
         if theirs and (ours == theirs or not is_active):
             continue
         result.looked_at += 1
-        result.ended += _look_again(connection, is_listed=bool(theirs), client=client, now=now)
+        result.ended += _look_again(
+            connection, is_listed=bool(theirs), client=client, now=time_now()
+        )
     return result
 
 

@@ -2,9 +2,9 @@
 
 A refresh is claimed by a lease on the row (a conditional update on its version), the exchange is
 made with no transaction open, and the new pair is committed as the very first thing after the
-answer. The lease is shorter than the provider's grace window and longer than the call, so a
-worker that dies at any step is followed by another one that repeats the exchange with the same
-refresh token, in time.
+answer. The lease is renewed while its process lives, so a worker that dies at any step is followed
+within seconds by another one that repeats the exchange with the same refresh token: time for
+several tries within the provider's grace window, should the next one die as well.
 """
 
 import logging
@@ -19,11 +19,10 @@ from django.db.models import F, Q, QuerySet
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.smartcar_v2 import TokenPair
 from integrations.models import Connection, OAuthToken
-from integrations.services import connection_status, gates
+from integrations.services import connection_status, gates, leases
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=25)
 EARLY = timedelta(minutes=5)
 KEEP_YOUNGER_THAN = timedelta(days=30)
 RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold the only pair
@@ -89,16 +88,16 @@ def refresh(token: OAuthToken, *, client: TokenClient, now: datetime) -> OAuthTo
     lease_until = token.lease_until
     if not _claim(token, now):
         return _wait_for_other(token)
-    try:
-        pair = client.refresh(token.refresh_token)
-    except ClientError as exc:
-        if exc.type == gates.OURS:  # nothing was called: as if nobody had tried
-            _give_back(token, lease_until)
-            raise
-        return _failed(token, exc, now)
-    stored = OAuthToken.objects.filter(pk=token.pk, version=token.version).update(
-        **_columns(pair, now), version=token.version + 1
-    )
+    mine = OAuthToken.objects.filter(pk=token.pk, version=token.version)
+    with leases.kept(mine, "lease_until", until=now + leases.LEASE):
+        try:
+            pair = client.refresh(token.refresh_token)
+        except ClientError as exc:
+            if exc.type == gates.OURS:  # nothing was called: as if nobody had tried
+                mine.update(lease_until=lease_until)  # what a dead worker left stays visible
+                raise
+            return _failed(token, exc, now)
+        stored = mine.update(**_columns(pair, now), version=token.version + 1)
     token.refresh_from_db()
     if not stored:
         logger.warning("token %s: a newer pair was there already", token.pk)
@@ -118,14 +117,9 @@ def _claim(token: OAuthToken, now: datetime) -> bool:
         OAuthToken.objects.filter(pk=token.pk, version=token.version)
         .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
         .filter(Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now))
-        .update(lease_until=now + LEASE)
+        .update(lease_until=now + leases.LEASE)
         == 1
     )
-
-
-def _give_back(token: OAuthToken, lease_until: datetime | None) -> None:
-    # A lease that a dead worker left stays visible: its exchange still wants to be finished.
-    OAuthToken.objects.filter(pk=token.pk, version=token.version).update(lease_until=lease_until)
 
 
 def _wait_for_other(token: OAuthToken) -> OAuthToken:
@@ -209,10 +203,10 @@ def finish_interrupted(*, client: TokenClient, now: datetime) -> RefreshCount:
 
 
 def _refresh_all(rows: QuerySet[OAuthToken], client: TokenClient, now: datetime) -> RefreshCount:
-    count = RefreshCount()
+    count, time_now = RefreshCount(), leases.going_on(now)
     for token in rows:
         try:
-            refresh(token, client=client, now=now)
+            refresh(token, client=client, now=time_now())
             count.refreshed += 1
         except ClientError as exc:
             count.failed += 1

@@ -1,6 +1,7 @@
 """Tokens: one exchange whoever asks, and no pair lost whatever breaks."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,12 +12,13 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
+from fleetportal.celery import app
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.smartcar_v2 import TokenPair
 from integrations.models import Activity, Connection, OAuthToken, ProviderGate
 from integrations.models.encryption import DecryptionError
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
-from integrations.services import connections, gates, tokens
+from integrations.services import connections, gates, leases, tokens
 from integrations.signals import connection_changed
 from tests.factories import NOW, make_connection, make_token
 from tests.integrations.world import World, running
@@ -180,7 +182,7 @@ def test_what_a_killed_worker_began_is_finished_with_the_same_refresh_token(
     spent = OAuthToken.objects.get().refresh_token
 
     survivor = Provider(world.smartcar.refresh)
-    world.pass_time(seconds=24)
+    world.pass_time(seconds=9)
     assert tokens.finish_interrupted(client=survivor, now=world.now).refreshed == 0
     world.pass_time(seconds=1)
     assert tokens.finish_interrupted(client=survivor, now=world.now).refreshed == 1
@@ -190,12 +192,31 @@ def test_what_a_killed_worker_began_is_finished_with_the_same_refresh_token(
     assert token.lease_until is None
 
 
-def test_the_lease_outlives_the_call_and_ends_inside_the_grace_window() -> None:
-    from integrations.clients.smartcar_v2 import TOKEN_TIMEOUT
+def test_a_slow_exchange_keeps_its_lease_and_a_long_sweep_gives_each_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes: only a worker that is gone is followed."""
+    going = iter(range(0, 1000, 20))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(going)))
+    time_now = leases.going_on(NOW)
+    assert time_now() == NOW + timedelta(seconds=20)
+    monkeypatch.undo()
+    until: list[datetime | None] = []
 
-    assert timedelta(seconds=TOKEN_TIMEOUT) < tokens.LEASE
-    # Lease, the next beat of the sweep (15 s), and one more call.
-    assert tokens.LEASE + timedelta(seconds=15 + TOKEN_TIMEOUT) < timedelta(seconds=60)
+    def slow(_: str) -> TokenPair:
+        until.append(OAuthToken.objects.get().lease_until)
+        return A_PAIR
+
+    monkeypatch.setattr(leases, "going_on", lambda now: lambda: now + timedelta(minutes=5))
+    make_token(lease_until=NOW - timedelta(seconds=1))
+    tokens.finish_interrupted(client=Provider(slow), now=NOW)
+    assert until == [NOW + timedelta(minutes=5) + leases.LEASE]
+
+
+def test_several_tries_fit_into_the_grace_window() -> None:
+    look = timedelta(seconds=app.conf.beat_schedule["finish-interrupted-refreshes"]["schedule"])
+
+    assert 4 * (leases.LEASE + look) < timedelta(seconds=60)
 
 
 def test_a_lost_answer_is_healed_within_the_grace_window(world: World, token: OAuthToken) -> None:
