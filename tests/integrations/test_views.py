@@ -352,13 +352,13 @@ def test_missing_or_absurd_code_is_refused(client: Client, link: ConnectLink, co
 def test_error_of_connect_is_said_in_words_with_a_way_to_try_again(
     client: Client, link: ConnectLink, error: str, words: str
 ) -> None:
-    response = come_back(client, link, error=error, error_description="<b>raw</b>")
+    response = come_back(client, link, error=error, error_description="<b>raw words</b>")
 
     page = text(response)
     assert response.status_code == 200
     assert words in page
     assert f'href="{connect_links.path(link)}"' in page
-    assert "raw" not in page
+    assert "raw words" not in page
     link.refresh_from_db()
     assert link.used_at is None
 
