@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from django.db import transaction
 from django.db.models import Prefetch
 
 from integrations.clients.errors import ClientError, Outcome
@@ -74,6 +75,7 @@ def _look_again(
         found = []
     if found or is_listed:
         return False
-    ended = connection_status.mark_revoked(connection, reason="Ended at Smartcar", now=now)
-    tokens.erase(connection, now=now)
+    with transaction.atomic():  # an ended consent is not looked at again: nothing may be left
+        ended = connection_status.mark_revoked(connection, reason="Ended at Smartcar", now=now)
+        tokens.erase(connection, now=now)
     return ended

@@ -155,3 +155,17 @@ def test_the_task_needs_a_management_token_and_survives_an_outage(
 
     assert tasks.reconcile_connections() == 1
     assert Activity.objects.filter(what__contains="Ended at Smartcar").count() == 1
+
+
+def test_who_dies_before_the_tokens_are_erased_leaves_it_to_the_next_look(
+    world: World, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sandbox.smartcar.tokens.disconnect(user_id=connection.smartcar_user_id)
+    with monkeypatch.context() as dying:
+        dying.setattr("integrations.services.tokens.erase", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            look(world)
+    assert status(connection) == "active"
+
+    assert look(world).ended == 1
+    assert OAuthToken.objects.get().refresh_token == ""
