@@ -7,15 +7,18 @@ change. No answer is kept: every call asks the database.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import DateTimeField, Expression, Field, JSONField, Model, QuerySet
 from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 NEW = "new "  # in names: a column's new value, beside a given one of the same name
 
 
@@ -35,13 +38,47 @@ def given(name: str, field: "type[Field[Any, Any]]") -> Any:
     return _Given(name, field())
 
 
+@dataclass(frozen=True, slots=True)
+class Statement(Generic[T]):
+    """SQL with its values, and what the answer to it means."""
+
+    sql: str
+    params: Sequence[Any]
+    answer: Callable[[Any], T]  # asked of the cursor
+
+    def run(self) -> T:
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, self.params)
+            return self.answer(cursor)
+
+
+def together(*statements: Statement[Any]) -> list[Any]:
+    """Run all of them in this order, in one round trip where the database takes several.
+
+    Outside a transaction they are one there, and one each elsewhere.
+    """
+    features: Any = connection.features
+    if len(statements) < 2 or getattr(features, "uses_server_side_binding", True):
+        return [statement.run() for statement in statements]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "; ".join(statement.sql for statement in statements),
+            [value for statement in statements for value in statement.params],
+        )
+        answers = []
+        for statement in statements:
+            answers.append(statement.answer(cursor))
+            cursor.nextset()
+    return answers
+
+
 class _Written:
     """SQL with places for values, and how its answers are read."""
 
     def __init__(self, query: Any) -> None:
         self.model = query.model
         self._compiler = compiler = query.get_compiler(connection=connection)
-        self._sql, params = compiler.as_sql()
+        self.sql, params = compiler.as_sql()
         self._params = [
             (p.name, _adapter(p.field)) if isinstance(p, _Given) else (None, p) for p in params
         ]
@@ -55,33 +92,30 @@ class _Written:
             self._names = [column.target.attname for column, _sql, _alias in selected[self._own]]
             # Django 6.1 wants one more argument, and the types are of it.
             self._related = get_related_populators(  # type: ignore[call-arg]
-                self._makes, selected, connection.alias
+                self._makes, selected, DEFAULT_DB_ALIAS
             )
 
-    def run(self, cursor: Any, values: Mapping[str, Any]) -> None:
-        params = [p if name is None else p(values[name]) for name, p in self._params]
-        cursor.execute(self._sql, params)
+    def params(self, values: Mapping[str, Any]) -> list[Any]:
+        return [p if name is None else p(values[name]) for name, p in self._params]
+
+    def fetch(self, cursor: Any) -> Iterable[Sequence[Any]]:
+        found: Iterable[Sequence[Any]] = cursor.fetchall()
+        return (
+            self._compiler.apply_converters(found, self._converters) if self._converters else found
+        )
 
     def make(self, row: Sequence[Any]) -> Any:
         """The object of one row, as a queryset makes it."""
-        made = self.model.from_db(connection.alias, self._names, row[self._own])
+        made = self.model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._own])
         for related in self._related:
             related.populate(row, made)
         for name, place in (self._annotations or {}).items():
             setattr(made, name, row[place])
         return made
 
-    def fetch(self, values: Mapping[str, Any]) -> Iterable[Sequence[Any]]:
-        with connection.cursor() as cursor:
-            self.run(cursor, values)
-            found: Iterable[Sequence[Any]] = cursor.fetchall()
-        return (
-            self._compiler.apply_converters(found, self._converters) if self._converters else found
-        )
-
 
 class Prepared(Generic[M]):
-    """A queryset with `given` values in its filters.
+    """A queryset with `given` values in its filters; each call makes a statement to run.
 
     `sets` are the expressions that an update writes besides plain values.
     """
@@ -92,29 +126,34 @@ class Prepared(Generic[M]):
         self._build, self._sets = build, sets
         self._written: dict[tuple[str, ...] | None, _Written] = {}
 
-    def rows(self, **values: Any) -> list[M]:
-        """What it finds now."""
-        return self.make(self._select().fetch(values))
+    def rows(self, **values: Any) -> Statement[list[M]]:
+        """What it finds."""
+        written = self._select()
+        return Statement(
+            written.sql, written.params(values), lambda cursor: self.make(written.fetch(cursor))
+        )
+
+    def values(self, **values: Any) -> Statement[list[Sequence[Any]]]:
+        """What it finds, as the columns' values."""
+        written = self._select()
+        return Statement(
+            written.sql, written.params(values), lambda cursor: list(written.fetch(cursor))
+        )
 
     def make(self, rows: Iterable[Sequence[Any]]) -> list[M]:
         """The objects of such rows as `values` gives."""
         make = self._select().make
         return [make(row) for row in rows]
 
-    def values(self, **values: Any) -> list[Sequence[Any]]:
-        """What it finds now, as the columns' values."""
-        return list(self._select().fetch(values))
-
-    def update(self, columns: Mapping[str, Any] | None = None, **values: Any) -> int:
-        """Write values into columns of all that it finds now; returns how many rows."""
+    def update(self, columns: Mapping[str, Any] | None = None, **values: Any) -> Statement[int]:
+        """Write values into columns of all that it finds; how many rows."""
         new = columns or {}
         names = tuple(new)
         written = self._written.get(names)
         if written is None:
             written = self._written[names] = self._write_update(names)
-        with connection.cursor() as cursor:
-            written.run(cursor, {**values, **{NEW + name: new[name] for name in names}})
-            return int(cursor.rowcount)
+        params = written.params({**values, **{NEW + name: new[name] for name in names}})
+        return Statement(written.sql, params, _count)
 
     def _select(self) -> _Written:
         written = self._written.get(None)
@@ -132,30 +171,54 @@ class Prepared(Generic[M]):
 
 def insert(
     rows: Sequence[Model],
-    columns: Sequence[str],
+    columns: tuple[str, ...],
     *,
-    unique: Sequence[str] = (),
-    update: Sequence[str] = (),
-) -> None:
+    unique: tuple[str, ...] = (),
+    update: tuple[str, ...] = (),
+) -> Statement[int]:
     """Insert rows of plain values; one that is there already gets `update`, or stays as it is.
 
     As `bulk_create` does, which makes an expression of every single value.
     """
-    meta, quote = rows[0]._meta, connection.ops.quote_name
-    table, names = quote(meta.db_table), ", ".join(map(quote, columns))
-    news = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in update)
-    conflict = f"({', '.join(map(quote, unique))}) DO UPDATE SET {news}" if news else "DO NOTHING"
-    values: list[Any]
+    model = type(rows[0])
     if connection.vendor == "postgresql":
         # One value instead of hundreds: psycopg looks for each place in the SQL every time.
-        source = f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, %s)"  # noqa: S608
-        values = [_as_json(rows, columns)]
-    else:
-        adapters = [(name, _adapter(meta.get_field(name))) for name in columns]
-        source = "VALUES " + ", ".join([f"({', '.join(['%s'] * len(columns))})"] * len(rows))
-        values = [adapt(getattr(row, name)) for row in rows for name, adapt in adapters]
-    with connection.cursor() as cursor:  # all names are the model's own
-        cursor.execute(f"INSERT INTO {table} ({names}) {source} ON CONFLICT {conflict}", values)
+        return Statement(
+            _insert_sql(model, columns, unique, update), [_as_json(rows, columns)], _count
+        )
+    adapters = _adapters(model, columns)
+    values = [adapt(getattr(row, name)) for row in rows for name, adapt in adapters]
+    return Statement(_insert_sql(model, columns, unique, update, len(rows)), values, _count)
+
+
+@lru_cache(maxsize=128)
+def _insert_sql(
+    model: type[Model],
+    columns: tuple[str, ...],
+    unique: tuple[str, ...],
+    update: tuple[str, ...],
+    rows: int = 0,
+) -> str:
+    """With places for the values of so many rows; with none, for one JSON of them all."""
+    quote = connection.ops.quote_name
+    table, names = quote(model._meta.db_table), ", ".join(map(quote, columns))
+    news = ", ".join(f"{quote(name)} = EXCLUDED.{quote(name)}" for name in update)
+    conflict = f"({', '.join(map(quote, unique))}) DO UPDATE SET {news}" if news else "DO NOTHING"
+    source = f"SELECT {names} FROM jsonb_populate_recordset(NULL::{table}, %s)"  # noqa: S608
+    if rows:
+        source = "VALUES " + ", ".join([f"({', '.join(['%s'] * len(columns))})"] * rows)
+    return f"INSERT INTO {table} ({names}) {source} ON CONFLICT {conflict}"  # the model's own names
+
+
+@lru_cache(maxsize=128)
+def _adapters(
+    model: type[Model], columns: tuple[str, ...]
+) -> list[tuple[str, Callable[[Any], Any]]]:
+    return [(name, _adapter(model._meta.get_field(name))) for name in columns]
+
+
+def _count(cursor: Any) -> int:
+    return int(cursor.rowcount)
 
 
 def _as_json(rows: Iterable[Model], columns: Iterable[str]) -> str:

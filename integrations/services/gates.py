@@ -146,9 +146,9 @@ def _take(limit: Limit, now: datetime, *, force: bool) -> bool:
     instant = limit.instant(now)
     price: dict[str, Any] = {"instant": instant, "interval": limit.interval}
     if force:
-        return _ANY_GATE.update(name=limit.name, **price) == 1
+        return _ANY_GATE.update(name=limit.name, **price).run() == 1
     most = instant + (limit.size - 0.5) * limit.interval
-    return _OPEN_GATE.update(name=limit.name, now=now, most=most, **price) == 1
+    return _OPEN_GATE.update(name=limit.name, now=now, most=most, **price).run() == 1
 
 
 def _paid() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 One transaction: the vehicle's row is locked by an update, the readings are judged against what
 is known, history and latest state are written, and `readings_recorded` lets the rules decide.
-When the rules fail, the readings stay and the vehicle is marked to be evaluated again.
+When the rules fail, all is undone and stored once more without them, and the vehicle is marked to
+be evaluated again: the readings are true whatever a rule does wrong.
 """
 
 import logging
@@ -23,7 +24,7 @@ from integrations.clients.readings import (
     SignalReading,
 )
 from integrations.models import Reading, Signal, TroubleCode, Vehicle
-from integrations.models.prepared import Prepared, given, insert
+from integrations.models.prepared import Prepared, given, insert, together
 from integrations.services import activity, plausibility
 from integrations.services.measures import ImpossibleError, measure, storable
 from integrations.signals import readings_recorded
@@ -38,7 +39,7 @@ _SUPPORT = {
     Outcome.NOT_CAPABLE: Signal.Support.NOT_CAPABLE,
     Outcome.NOT_GRANTED: Signal.Support.NOT_GRANTED,
 }
-_SIGNAL_COLUMNS = [
+_SIGNAL_COLUMNS = (
     "value",
     "data",
     "recorded_at",
@@ -50,10 +51,10 @@ _SIGNAL_COLUMNS = [
     "last_error",
     "candidate_value",
     "candidate_recorded_at",
-]
-_SIGNAL_KEY = ["vehicle_id", "code"]
-_SIGNAL_WISHES = ["is_wanted", "urgency"]  # maintenance writes them; here they only begin
-_READING_COLUMNS = [
+)
+_SIGNAL_KEY = ("vehicle_id", "code")
+_SIGNAL_WISHES = ("is_wanted", "urgency")  # maintenance writes them; here they only begin
+_READING_COLUMNS = (
     "vehicle_id",
     "code",
     "value",
@@ -65,7 +66,7 @@ _READING_COLUMNS = [
     "event_id",
     "quality",
     "reason",
-]
+)
 
 _ROW = Prepared(lambda: Vehicle.objects.filter(pk=given("vehicle", BigIntegerField)))
 _ONLY_LOCK = {"smartcar_id": F("smartcar_id")}  # changes nothing
@@ -89,13 +90,17 @@ class Ingested:
     rejected: int = 0
 
 
+class _RulesError(Exception):
+    """What a rule raised, as a person may read it; the exception itself is the cause."""
+
+
 @dataclass(slots=True)
 class _Batch:
     vehicle: Vehicle
     source: str
     event_id: str
     now: datetime
-    signals: dict[str, Signal]
+    signals: dict[str, Signal] = field(default_factory=dict)
     history: list[Reading] = field(default_factory=list)
     touched: dict[str, Signal] = field(default_factory=dict)
     codes_before: set[str] = field(default_factory=set)
@@ -115,28 +120,45 @@ def ingest(
 
     `columns` are written to the vehicle in the same transaction, by the update that locks it.
     """
-    with transaction.atomic():
-        if not (_ROW if columns else _LOCKED).update(columns, vehicle=vehicle.pk):
-            return Ingested()  # the car was merged into another one meanwhile
-        signals = _known_signals(vehicle, [result.code for result in results])
-        batch = _Batch(vehicle, source, event_id, now, signals)
-        batch.codes_before = _trouble_codes(signals.get(TROUBLE_CODES))
-        for result in results:
-            if result.code in IDENTITY or len(result.code) > LONGEST_CODE:
-                continue
-            if isinstance(result, SignalError):
-                _note_error(batch, result)
-            else:
-                _judge(batch, result)
-        _write(batch)
-        if batch.result.codes:
+    columns = columns or {}
+    try:
+        with transaction.atomic():
+            batch = _Batch(vehicle, source, event_id, now)
+            _store(batch, results, columns)
             _announce(batch)
+    except _RulesError as exc:
+        logger.exception("vehicle %s: the rules failed", vehicle.pk, exc_info=exc.__cause__)
+        failed = {"evaluation_due_at": now, "evaluation_error": str(exc)[:255]}
+        with transaction.atomic():
+            batch = _Batch(vehicle, source, event_id, now)
+            _store(batch, results, columns | failed)
     return batch.result
 
 
-def _known_signals(vehicle: Vehicle, codes: Iterable[str]) -> dict[str, Signal]:
-    """All that were ever read, and of the others those with these codes."""
-    known = {signal.code: signal for signal in _READ_SIGNALS.rows(vehicle=vehicle.pk)}
+def _store(
+    batch: _Batch, results: Sequence[SignalReading | SignalError], columns: dict[str, Any]
+) -> None:
+    vehicle, row = batch.vehicle, _ROW if columns else _LOCKED
+    locked, known = together(
+        row.update(columns, vehicle=vehicle.pk), _READ_SIGNALS.rows(vehicle=vehicle.pk)
+    )
+    if not locked:
+        return  # the car was merged into another one meanwhile
+    batch.signals = _with_new(known, vehicle, [result.code for result in results])
+    batch.codes_before = _trouble_codes(batch.signals.get(TROUBLE_CODES))
+    for result in results:
+        if result.code in IDENTITY or len(result.code) > LONGEST_CODE:
+            continue
+        if isinstance(result, SignalError):
+            _note_error(batch, result)
+        else:
+            _judge(batch, result)
+    _write(batch)
+
+
+def _with_new(read: Iterable[Signal], vehicle: Vehicle, codes: Iterable[str]) -> dict[str, Signal]:
+    """Those that were ever read, and of the others those with these codes."""
+    known = {signal.code: signal for signal in read}
     if others := [code for code in codes if code not in known and code not in IDENTITY]:
         known |= {signal.code: signal for signal in vehicle.signals.filter(code__in=others)}
     return known
@@ -165,7 +187,7 @@ def _note_error(batch: _Batch, error: SignalError) -> None:
 def _judge(batch: _Batch, reading: SignalReading) -> None:
     recorded_at = reading.recorded_at or reading.fetched_at or batch.now
     row = Reading(
-        vehicle=batch.vehicle,
+        vehicle_id=batch.vehicle.pk,
         code=reading.code,
         recorded_at=recorded_at,
         fetched_at=reading.fetched_at or max(recorded_at, batch.now),
@@ -270,15 +292,14 @@ def _keep(batch: _Batch, signal: Signal, row: Reading) -> None:
 
 
 def _write(batch: _Batch) -> None:
+    writes = []
     if batch.history:
-        insert(batch.history, _READING_COLUMNS)
+        writes.append(insert(batch.history, _READING_COLUMNS))
     if batch.touched:
-        insert(
-            list(batch.touched.values()),
-            [*_SIGNAL_KEY, *_SIGNAL_COLUMNS, *_SIGNAL_WISHES],
-            unique=_SIGNAL_KEY,
-            update=_SIGNAL_COLUMNS,
-        )
+        touched = list(batch.touched.values())
+        columns = (*_SIGNAL_KEY, *_SIGNAL_COLUMNS, *_SIGNAL_WISHES)
+        writes.append(insert(touched, columns, unique=_SIGNAL_KEY, update=_SIGNAL_COLUMNS))
+    together(*writes)
     if TROUBLE_CODES in batch.result.codes:
         _track_trouble_codes(batch)
 
@@ -311,20 +332,16 @@ def _track_trouble_codes(batch: _Batch) -> None:
 
 
 def _announce(batch: _Batch) -> None:
-    """Let the rules decide inside this transaction; what they break is rolled back alone."""
-    vehicle, now = batch.vehicle, batch.now
+    """Let the rules decide inside this transaction."""
+    if not batch.result.codes:
+        return
     try:
-        with transaction.atomic():
-            readings_recorded.send(
-                sender=Reading,
-                vehicle=vehicle,
-                codes=batch.result.codes,
-                signals=list(batch.signals.values()),
-                now=now,
-            )
-    except Exception as exc:
-        # Whatever a rule does wrong, the readings are true and must stay.
-        logger.exception("vehicle %s: the rules failed", vehicle.pk)
-        Vehicle.objects.filter(pk=vehicle.pk).update(
-            evaluation_due_at=now, evaluation_error=f"{type(exc).__name__}: {exc}"[:255]
+        readings_recorded.send(
+            sender=Reading,
+            vehicle=batch.vehicle,
+            codes=batch.result.codes,
+            signals=list(batch.signals.values()),
+            now=batch.now,
         )
+    except Exception as exc:
+        raise _RulesError(f"{type(exc).__name__}: {exc}") from exc

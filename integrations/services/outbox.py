@@ -4,16 +4,21 @@
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model, QuerySet
+from django.db.models import CharField, Model, QuerySet
 
 from integrations import registry
 from integrations.models import OutboxEntry, Vehicle
+from integrations.models.prepared import Prepared, given, insert, together
 from integrations.services import activity
 
 State = OutboxEntry.State
+_COLUMNS = tuple(f.attname for f in OutboxEntry._meta.concrete_fields if not f.primary_key)
+_OF_KEY = Prepared(
+    lambda: OutboxEntry.objects.filter(dedupe_key=given("key", CharField)).order_by()
+)
 UNFINISHED = (State.PENDING, State.SENDING, State.UNKNOWN)
 
 
@@ -34,19 +39,18 @@ def enqueue(
             "content_type": ContentType.objects.get_for_model(about),
             "object_id": about.pk,
         }
-    entry, _created = OutboxEntry.objects.get_or_create(
+    new = OutboxEntry(
         dedupe_key=dedupe_key,
-        defaults={
-            "kind": kind,
-            "lane": registry.kind(kind).lane,
-            "payload": payload,
-            "vehicle": vehicle,
-            "next_attempt_at": due_at or now,
-            "created_at": now,
-            **fields,
-        },
+        kind=kind,
+        lane=registry.kind(kind).lane,
+        payload=payload,
+        vehicle=vehicle,
+        next_attempt_at=due_at or now,
+        created_at=now,
+        **fields,
     )
-    return entry
+    _written, (entry,) = together(insert([new], _COLUMNS), _OF_KEY.rows(key=dedupe_key))
+    return cast(OutboxEntry, entry)
 
 
 def entries_about(about: Model) -> QuerySet[OutboxEntry]:

@@ -23,7 +23,7 @@ from integrations.clients.readings import (
 )
 from integrations.models import Make, Reading, Signal, Vehicle
 from integrations.models.people import vin_validator
-from integrations.models.prepared import Prepared, given
+from integrations.models.prepared import Prepared, Statement, given, together
 from integrations.services import gates, leases, poll_failures, poll_outcomes, schedule, vehicles
 from integrations.services.ingest import Ingested, ingest
 from integrations.services.reads import ReadClient, Results, read
@@ -40,10 +40,34 @@ _ASKED_FOR = Prepared(
         pk=_ID,
     )
 )
+# Many columns, and a token to decrypt, that a poll seldom looks at; then they are fetched alone.
+_SELDOM = (
+    "created_at",
+    "poll_lease_until",
+    "last_polled_at",
+    "last_error",
+    "fleetio_note",
+    "fleetio_meter_unit",
+    "fleetio_odometer_km",
+    "evaluation_due_at",
+    "evaluation_error",
+    "connection__status_reason",
+    "connection__status_changed_at",
+    "connection__scope",
+    "connection__mode",
+    "connection__connected_at",
+    "connection__vehicles_listed_at",
+    "connection__token__refresh_token",
+    "connection__token__refresh_expires_at",
+    "connection__token__issued_at",
+    "connection__token__next_attempt_at",
+    "connection__token__last_error",
+)
 _READABLE = Prepared(
     lambda: (
         _with_habit(Vehicle.objects.readable())
         .select_related("connection__token")
+        .defer(*_SELDOM)
         .filter(pk=_ID)
         .order_by()
     )
@@ -109,22 +133,29 @@ def poll_vehicle(
     `asked_at`: a person asked for it then, so it need not be due. Never raises for a provider's
     fault: it is written on the vehicle, with when to try again.
     """
-    if not _claim(vehicle_id, now, asked_at):
+    claimed, found, wanted = together(
+        _claim(vehicle_id, now, asked_at),
+        _READABLE.rows(vehicle=vehicle_id),
+        _WANTED.values(vehicle=vehicle_id, now=now),
+    )
+    if not claimed:
         return None
-    mine: Any = SimpleLazyObject(lambda: Vehicle.objects.filter(pk=vehicle_id))
-    with leases.kept(mine, "poll_lease_until", until=now + leases.LEASE):
-        return _poll(vehicle_id, client=client, policy=policy, now=now)
-
-
-def _poll(
-    vehicle_id: int, *, client: ReadClient, policy: PollPolicy, now: datetime
-) -> Polled | None:
-    vehicle = _load(vehicle_id)
-    if vehicle is None:
+    if not found:
         # The consent ended or the car was merged since somebody asked for it.
         Vehicle.objects.filter(pk=vehicle_id).update(poll_lease_until=None)
         return None
-    wanted = _wanted_codes(vehicle, now)
+    (vehicle,) = found
+    mine: Any = SimpleLazyObject(lambda: Vehicle.objects.filter(pk=vehicle_id))
+    with leases.kept(mine, "poll_lease_until", until=now + leases.LEASE):
+        return _poll(vehicle, [code for (code,) in wanted], client, policy, now)
+
+
+def _poll(
+    vehicle: Vehicle, wanted: list[str], client: ReadClient, policy: PollPolicy, now: datetime
+) -> Polled:
+    wanted = wanted or _wanted_of_new(vehicle, now)
+    if not vehicle.identified_at:
+        wanted = [*IDENTITY, *wanted]
     if not wanted:
         why = "No enabled rule wants anything that this car can give"
         columns = poll_outcomes.of_nothing_wanted()
@@ -142,16 +173,12 @@ def _poll(
     return _store(vehicle, results, client.cost(codes), policy, now)
 
 
-def _claim(vehicle_id: int, now: datetime, asked_at: datetime | None) -> bool:
+def _claim(vehicle_id: int, now: datetime, asked_at: datetime | None) -> Statement[int]:
     lease = {"poll_lease_until": now + leases.LEASE}
     if asked_at is None:
-        return _DUE.update(lease, vehicle=vehicle_id, now=now) == 1
+        return _DUE.update(lease, vehicle=vehicle_id, now=now)
     # Two people who say "read all now" at once mean one reading.
-    return _ASKED_FOR.update(lease, vehicle=vehicle_id, now=now, asked_at=asked_at) == 1
-
-
-def _load(vehicle_id: int) -> Vehicle | None:
-    return next(iter(_READABLE.rows(vehicle=vehicle_id)), None)
+    return _ASKED_FOR.update(lease, vehicle=vehicle_id, now=now, asked_at=asked_at)
 
 
 def _with_habit(vehicles: QuerySet[Vehicle]) -> QuerySet[Vehicle]:
@@ -159,15 +186,8 @@ def _with_habit(vehicles: QuerySet[Vehicle]) -> QuerySet[Vehicle]:
     return vehicles.annotate(habit=Subquery(habit))
 
 
-def _wanted_codes(vehicle: Vehicle, now: datetime) -> list[str]:
-    """What rules want and the car may give, the most urgent first."""
-    found = _WANTED.values(vehicle=vehicle.pk, now=now)
-    asked = [code for (code,) in found] or _wanted_of_new(vehicle, now)
-    return asked if vehicle.identified_at else [*IDENTITY, *asked]
-
-
 def _wanted_of_new(vehicle: Vehicle, now: datetime) -> list[str]:
-    """The same for a car that the rules have not looked at yet."""
+    """What rules want and the car may give, when they have not looked at it yet."""
     known = {signal.code: signal for signal in vehicle.signals.all()}
     if any(signal.is_wanted for signal in known.values()):
         return []

@@ -16,7 +16,7 @@ from django.db.models import BigIntegerField, DateTimeField, Q
 from django.utils import timezone
 
 from integrations.models import Signal, Vehicle
-from integrations.models.prepared import Prepared, given
+from integrations.models.prepared import Prepared, given, together
 from maintenance.engine.conditions import judge
 from maintenance.engine.episodes import Step, advance, combine
 from maintenance.engine.facts import Facts, ServiceFact, SignalFact
@@ -33,14 +33,17 @@ AGAIN = timedelta(minutes=15)
 # Longer than any reopen window an admin may choose.
 LONGEST_MEMORY = timedelta(days=90)
 
+Rows = list[Sequence[Any]]
+InForce = list[tuple[Rule, RuleSpec]]
+_Services = dict[str, ServiceFact]
 _Rules = dict[int, tuple[Rule, Scope, RuleSpec]]
 _RULES = Prepared(lambda: Rule.objects.enabled().order_by("pk"))
-_made: tuple[list[Sequence[Any]], _Rules] = ([], {})
+_made: tuple[Rows, _Rules] = ([], {})
 _SERVICES = Prepared(
     lambda: (
         ServiceRecord.objects.filter(vehicle=given("vehicle", BigIntegerField))
-        .only("topic", "done_on", "odometer_km")
         .order_by("done_on", "pk")
+        .values_list("topic", "done_on", "odometer_km")
     )
 )
 _ALERTS = Prepared(
@@ -106,12 +109,11 @@ def evaluate_all(*, now: datetime, vehicle_ids: Iterable[int] | None = None) -> 
 
 def evaluate(vehicle: Vehicle, signals: Sequence[Signal], *, now: datetime) -> list[Planned]:
     """Plan and apply, inside the caller's transaction."""
-    rules = applicable(vehicle)
-    known = _known_alerts(vehicle, now)
+    rules, known, services = _look_up(vehicle, now)
     alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
     for key in [key for key, alert in known.unresolved.items() if alert.resolved_at]:
         known.resolved[key] = known.unresolved.pop(key)
-    steps = plan(vehicle, signals, rules, known, now=now)
+    steps = plan(rules, _facts(signals, services, now), known, now=now)
     for planned in steps:
         alerts.apply(vehicle, planned, now=now)
     return steps
@@ -119,27 +121,36 @@ def evaluate(vehicle: Vehicle, signals: Sequence[Signal], *, now: datetime) -> l
 
 def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
     """What an evaluation would do now, one line for each step. Writes nothing."""
-    known = _known_alerts(vehicle, now)
-    rules = applicable(vehicle)
+    rules, known, services = _look_up(vehicle, now)
     moved = [
         f"hand over to {heir}: {alert.summary}" if heir else f"end: {alert.summary}"
         for alert, heir in alerts.orphans(known.unresolved.values(), rules)
     ]
-    steps = plan(vehicle, list(vehicle.signals.all()), rules, known, now=now)
+    facts = _facts(list(vehicle.signals.all()), services, now)
+    steps = plan(rules, facts, known, now=now)
     return [*moved, *map(str, steps)]
 
 
-def applicable(vehicle: Vehicle) -> list[tuple[Rule, RuleSpec]]:
+def _look_up(vehicle: Vehicle, now: datetime) -> tuple[InForce, _Known, _Services]:
+    """The rules in force for the vehicle, its alerts, and what was done to it."""
+    rules, alert_rows, services = together(
+        _RULES.values(),
+        _ALERTS.rows(vehicle=vehicle.pk, since=now - LONGEST_MEMORY),
+        _SERVICES.values(vehicle=vehicle.pk),
+    )
+    return applicable(vehicle, rules), _known(vehicle, alert_rows), _latest(services)
+
+
+def applicable(vehicle: Vehicle, rows: Rows | None = None) -> InForce:
     """The rules in force for the vehicle: the most specific of each kind and topic."""
-    rules = _enabled_rules()
+    rules = _enabled_rules(_RULES.values().run() if rows is None else rows)
     candidates = [(scope, spec) for _rule, scope, spec in rules.values()]
     return [(rules[spec.id][0], spec) for spec in in_force(candidates, vehicle_facts(vehicle))]
 
 
-def _enabled_rules() -> _Rules:
-    """As they are now; made into objects only when a row is not what it was for the last car."""
+def _enabled_rules(rows: Rows) -> _Rules:
+    """Made into objects only when a row is not what it was for the last car."""
     global _made  # noqa: PLW0603  what the database says is compared each time
-    rows = _RULES.values()
     before, rules = _made
     if rows != before:
         rules = {rule.pk: (rule, rule.scope, rule.to_spec()) for rule in _RULES.make(rows)}
@@ -157,18 +168,8 @@ def vehicle_facts(vehicle: Vehicle) -> VehicleFacts:
     )
 
 
-def plan(
-    vehicle: Vehicle,
-    signals: Sequence[Signal],
-    rules: Sequence[tuple[Rule, RuleSpec]],
-    known: _Known,
-    *,
-    now: datetime,
-) -> list[Planned]:
+def plan(rules: InForce, facts: Facts, known: _Known, *, now: datetime) -> list[Planned]:
     """The steps that bring the vehicle's alerts in line with what is known of it."""
-    if not rules:
-        return []
-    facts = gather_facts(vehicle, signals, now)
     by_id = {spec.id: (rule, spec) for rule, spec in rules}
     findings: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for _rule, spec in rules:
@@ -194,11 +195,10 @@ def plan(
 
 def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> Facts:
     """The latest clean signals and services, as the engine wants them."""
-    services: dict[str, ServiceFact] = {}
-    for record in _SERVICES.rows(vehicle=vehicle.pk):
-        services[record.topic] = ServiceFact(
-            topic=record.topic, done_on=record.done_on, odometer_km=record.odometer_km
-        )
+    return _facts(signals, _latest(_SERVICES.values(vehicle=vehicle.pk).run()), now)
+
+
+def _facts(signals: Sequence[Signal], services: _Services, now: datetime) -> Facts:
     return Facts(
         signals={
             signal.code: SignalFact(
@@ -215,10 +215,18 @@ def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> 
     )
 
 
-def _known_alerts(vehicle: Vehicle, now: datetime) -> _Known:
-    """One query: what is unresolved, and what was resolved lately enough to matter."""
+def _latest(services: Rows) -> _Services:
+    """Of each topic the last one."""
+    return {
+        topic: ServiceFact(topic=topic, done_on=done_on, odometer_km=odometer_km)
+        for topic, done_on, odometer_km in services
+    }
+
+
+def _known(vehicle: Vehicle, rows: Iterable[Alert]) -> _Known:
+    """What is unresolved, and what was resolved lately enough to matter."""
     known = _Known({}, {})
-    for alert in _ALERTS.rows(vehicle=vehicle.pk, since=now - LONGEST_MEMORY):
+    for alert in rows:
         alert.vehicle = vehicle
         place = known.resolved if alert.resolved_at else known.unresolved
         place[alert.topic, alert.subject] = alert
