@@ -6,6 +6,7 @@ change. No answer is kept: every call asks the database.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,9 @@ from django.db.models.sql import UpdateQuery
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 NEW = "new "  # in names: a column's new value, beside a given one of the same name
+
+
+_thread = threading.local()
 
 
 class _Given(Expression):
@@ -47,9 +51,9 @@ class Statement(Generic[T]):
     answer: Callable[[Any], T]  # asked of the cursor
 
     def run(self) -> T:
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, self.params)
-            return self.answer(cursor)
+        cursor = _cursor()
+        cursor.execute(self.sql, self.params)
+        return self.answer(cursor)
 
 
 def together(*statements: Statement[Any]) -> list[Any]:
@@ -60,16 +64,26 @@ def together(*statements: Statement[Any]) -> list[Any]:
     features: Any = connection.features
     if len(statements) < 2 or getattr(features, "uses_server_side_binding", True):
         return [statement.run() for statement in statements]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "; ".join(statement.sql for statement in statements),
-            [value for statement in statements for value in statement.params],
-        )
-        answers = []
-        for statement in statements:
-            answers.append(statement.answer(cursor))
-            cursor.nextset()
+    cursor = _cursor()
+    cursor.execute(
+        "; ".join(statement.sql for statement in statements),
+        [value for statement in statements for value in statement.params],
+    )
+    answers = []
+    for statement in statements:
+        answers.append(statement.answer(cursor))
+        cursor.nextset()
     return answers
+
+
+def _cursor() -> Any:
+    """This thread's cursor for all of these statements: a new one costs as much as a question."""
+    if connection.queries_logged:
+        return connection.cursor()
+    known = getattr(_thread, "cursor", None)
+    if known is None or known.connection is not connection.connection:  # it was lost or closed
+        known = _thread.cursor = connection.cursor()
+    return known
 
 
 class _Written:
@@ -170,7 +184,8 @@ class Prepared(Generic[M]):
 
 
 def insert(
-    rows: Sequence[Model],
+    model: type[Model],
+    rows: Sequence[Any],
     columns: tuple[str, ...],
     *,
     unique: tuple[str, ...] = (),
@@ -178,9 +193,9 @@ def insert(
 ) -> Statement[int]:
     """Insert rows of plain values; one that is there already gets `update`, or stays as it is.
 
-    As `bulk_create` does, which makes an expression of every single value.
+    As `bulk_create` does, which makes an expression of every single value. A row is any object
+    with the columns as attributes.
     """
-    model = type(rows[0])
     if connection.vendor == "postgresql":
         # One value instead of hundreds: psycopg looks for each place in the SQL every time.
         return Statement(
@@ -221,7 +236,7 @@ def _count(cursor: Any) -> int:
     return int(cursor.rowcount)
 
 
-def _as_json(rows: Iterable[Model], columns: Iterable[str]) -> str:
+def _as_json(rows: Iterable[Any], columns: Iterable[str]) -> str:
     return json.dumps(
         [{name: getattr(row, name) for name in columns} for row in rows], default=datetime.isoformat
     )

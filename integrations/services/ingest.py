@@ -8,7 +8,7 @@ be evaluated again: the readings are true whatever a rule does wrong.
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,19 +54,6 @@ _SIGNAL_COLUMNS = (
 )
 _SIGNAL_KEY = ("vehicle_id", "code")
 _SIGNAL_WISHES = ("is_wanted", "urgency")  # maintenance writes them; here they only begin
-_READING_COLUMNS = (
-    "vehicle_id",
-    "code",
-    "value",
-    "data",
-    "recorded_at",
-    "fetched_at",
-    "source",
-    "request_id",
-    "event_id",
-    "quality",
-    "reason",
-)
 
 _ROW = Prepared(lambda: Vehicle.objects.filter(pk=given("vehicle", BigIntegerField)))
 _ONLY_LOCK = {"smartcar_id": F("smartcar_id")}  # changes nothing
@@ -90,6 +77,26 @@ class Ingested:
     rejected: int = 0
 
 
+@dataclass(slots=True)
+class _Row:
+    """What becomes a Reading. The model itself takes longer to make than to store."""
+
+    vehicle_id: int
+    code: str
+    recorded_at: datetime
+    fetched_at: datetime
+    source: str
+    request_id: str
+    event_id: str
+    value: float | None = None
+    data: dict[str, Any] | None = None
+    quality: str = Quality.CLEAN.value
+    reason: str = ""
+
+
+_READING_COLUMNS = tuple(column.name for column in fields(_Row))
+
+
 class _RulesError(Exception):
     """What a rule raised, as a person may read it; the exception itself is the cause."""
 
@@ -101,7 +108,7 @@ class _Batch:
     event_id: str
     now: datetime
     signals: dict[str, Signal] = field(default_factory=dict)
-    history: list[Reading] = field(default_factory=list)
+    history: list[_Row] = field(default_factory=list)
     touched: dict[str, Signal] = field(default_factory=dict)
     codes_before: set[str] = field(default_factory=set)
     result: Ingested = field(default_factory=Ingested)
@@ -186,7 +193,7 @@ def _note_error(batch: _Batch, error: SignalError) -> None:
 
 def _judge(batch: _Batch, reading: SignalReading) -> None:
     recorded_at = reading.recorded_at or reading.fetched_at or batch.now
-    row = Reading(
+    row = _Row(
         vehicle_id=batch.vehicle.pk,
         code=reading.code,
         recorded_at=recorded_at,
@@ -194,7 +201,6 @@ def _judge(batch: _Batch, reading: SignalReading) -> None:
         source=batch.source,
         request_id=reading.request_id[:64],
         event_id=batch.event_id,
-        quality=Quality.CLEAN,
     )
     signal, body = _signal(batch, reading.code), storable(reading.body)
     try:
@@ -210,7 +216,7 @@ def _judge(batch: _Batch, reading: SignalReading) -> None:
     _keep(batch, signal, row)
 
 
-def _is_news(signal: Signal, row: Reading) -> bool:
+def _is_news(signal: Signal, row: _Row) -> bool:
     """Newer by the car's own clock; at the same instant, only another value is news."""
     if signal.recorded_at is None:
         return True
@@ -221,12 +227,12 @@ def _is_news(signal: Signal, row: Reading) -> bool:
     return _came_later(signal, row)
 
 
-def _came_later(signal: Signal, row: Reading) -> bool:
+def _came_later(signal: Signal, row: _Row) -> bool:
     known = (signal.fetched_at or row.recorded_at, signal.event_id)
     return (row.fetched_at, row.event_id) > known
 
 
-def _note_repetition(batch: _Batch, signal: Signal, row: Reading) -> None:
+def _note_repetition(batch: _Batch, signal: Signal, row: _Row) -> None:
     """The same, said again: whatever else was said of that instant before is out of date."""
     same = (row.recorded_at, row.value, row.data) == (signal.recorded_at, signal.value, signal.data)
     if same and _came_later(signal, row):
@@ -234,7 +240,7 @@ def _note_repetition(batch: _Batch, signal: Signal, row: Reading) -> None:
         batch.touched[signal.code] = signal
 
 
-def _doubt(batch: _Batch, signal: Signal, row: Reading) -> None:
+def _doubt(batch: _Batch, signal: Signal, row: _Row) -> None:
     if plausibility.is_ahead_of_time(row.recorded_at, batch.now):
         row.quality, row.reason = Quality.DOUBTFUL, "recorded in the future"
         return
@@ -272,7 +278,7 @@ def _mark_readable(batch: _Batch, signal: Signal) -> None:
         batch.touched[signal.code] = signal
 
 
-def _keep(batch: _Batch, signal: Signal, row: Reading) -> None:
+def _keep(batch: _Batch, signal: Signal, row: _Row) -> None:
     batch.history.append(row)
     if row.quality == Quality.REJECTED:
         batch.result.rejected += 1
@@ -294,11 +300,11 @@ def _keep(batch: _Batch, signal: Signal, row: Reading) -> None:
 def _write(batch: _Batch) -> None:
     writes = []
     if batch.history:
-        writes.append(insert(batch.history, _READING_COLUMNS))
+        writes.append(insert(Reading, batch.history, _READING_COLUMNS))
     if batch.touched:
         touched = list(batch.touched.values())
         columns = (*_SIGNAL_KEY, *_SIGNAL_COLUMNS, *_SIGNAL_WISHES)
-        writes.append(insert(touched, columns, unique=_SIGNAL_KEY, update=_SIGNAL_COLUMNS))
+        writes.append(insert(Signal, touched, columns, unique=_SIGNAL_KEY, update=_SIGNAL_COLUMNS))
     together(*writes)
     if TROUBLE_CODES in batch.result.codes:
         _track_trouble_codes(batch)

@@ -49,7 +49,9 @@ def enqueue(
         created_at=now,
         **fields,
     )
-    _written, (entry,) = together(insert([new], _COLUMNS), _OF_KEY.rows(key=dedupe_key))
+    _written, (entry,) = together(
+        insert(OutboxEntry, [new], _COLUMNS), _OF_KEY.rows(key=dedupe_key)
+    )
     return cast(OutboxEntry, entry)
 
 

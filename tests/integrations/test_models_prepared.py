@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import BigIntegerField, CharField, DateTimeField, F, FloatField
 from django.db.models.functions import Greatest
 from pytest_django import DjangoAssertNumQueries
@@ -114,7 +114,7 @@ def test_what_is_inserted_reads_back_the_same_and_repeated_is_left_alone() -> No
     Reading.objects.exclude(pk=known.pk).delete()
     known.value = 2.5
 
-    insert([known, fresh, bare], COLUMNS).run()
+    insert(Reading, [known, fresh, bare], COLUMNS).run()
 
     readings = {reading.code: reading for reading in Reading.objects.all()}
     assert readings["a"].value == 1.5
@@ -129,6 +129,7 @@ def test_what_is_there_already_gets_the_columns_that_are_to_be_updated() -> None
     unique = ("vehicle_id", "code")
     again = Signal(vehicle_id=signal.vehicle_id, code=signal.code, value=2.0, is_wanted=False)
     insert(
+        Signal,
         [again],
         (*unique, "value", "is_wanted", "urgency", "event_id", "source", "support", "last_error"),
         unique=unique,
@@ -168,3 +169,12 @@ def test_when_one_of_several_fails_its_error_is_raised_and_a_transaction_undoes_
 
     car.refresh_from_db()
     assert car.name != "new"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements_go_on_after_the_connection_was_closed() -> None:
+    car = make_vehicle()
+    make_signal(vehicle=car, code="a")
+    for _ in range(2):
+        assert len(OF_CAR.rows(vehicle=car.pk).run()) == 1
+        connection.close()
