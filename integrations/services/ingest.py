@@ -23,9 +23,9 @@ from integrations.clients.readings import (
     SignalError,
     SignalReading,
 )
-from integrations.models import Reading, Signal, TroubleCode, Vehicle
+from integrations.models import Reading, Signal, Vehicle
 from integrations.models.prepared import Prepared, given, insert, together
-from integrations.services import activity, plausibility
+from integrations.services import activity, plausibility, trouble_codes
 from integrations.services.measures import ImpossibleError, measure, storable
 from integrations.signals import readings_recorded
 
@@ -152,7 +152,7 @@ def _store(
     if not locked:
         return  # the car was merged into another one meanwhile
     batch.signals = _with_new(known, vehicle, [result.code for result in results])
-    batch.codes_before = _trouble_codes(batch.signals.get(TROUBLE_CODES))
+    batch.codes_before = trouble_codes.present(batch.signals.get(TROUBLE_CODES))
     for result in results:
         if result.code in IDENTITY or len(result.code) > LONGEST_CODE:
             continue
@@ -307,33 +307,8 @@ def _write(batch: _Batch) -> None:
         writes.append(insert(Signal, touched, columns, unique=_SIGNAL_KEY, update=_SIGNAL_COLUMNS))
     together(*writes)
     if TROUBLE_CODES in batch.result.codes:
-        _track_trouble_codes(batch)
-
-
-def _trouble_codes(signal: Signal | None) -> set[str]:
-    if signal is None or not isinstance(signal.data, dict):
-        return set()
-    return {item["code"] for item in signal.data["values"]}
-
-
-def _track_trouble_codes(batch: _Batch) -> None:
-    """Keep when each code was first and last seen, and when it was gone."""
-    signal = batch.signals[TROUBLE_CODES]
-    at, before, present = signal.recorded_at, batch.codes_before, _trouble_codes(signal)
-    if not before and not present:
-        return
-    active = batch.vehicle.trouble_codes.filter(cleared_at__isnull=True)
-    if at and before & present:
-        active.filter(code__in=before & present).update(last_seen_at=at)
-    if at and before - present:
-        active.filter(code__in=before - present).update(cleared_at=at)
-    if at and present - before:
-        TroubleCode.objects.bulk_create(
-            (
-                TroubleCode(vehicle=batch.vehicle, code=code, first_seen_at=at, last_seen_at=at)
-                for code in sorted(present - before)
-            ),
-            ignore_conflicts=True,
+        trouble_codes.track(
+            batch.vehicle, before=batch.codes_before, signal=batch.signals[TROUBLE_CODES]
         )
 
 
