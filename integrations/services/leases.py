@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from integrations.models import ProviderGate
@@ -84,8 +84,9 @@ class _Keeper:
     def _renew(lease: Lease) -> None:
         try:
             lease.renew()
-        except DatabaseError as exc:  # the work itself meets the same trouble and reports it
-            logger.warning("a lease could not be renewed: %s", type(exc).__name__)
+        except Exception:
+            # The work itself meets the same trouble; what else is kept must not end with it.
+            logger.warning("a lease could not be renewed", exc_info=True)
             connection.close()
 
 

@@ -45,7 +45,7 @@ def test_a_lease_that_cannot_be_renewed_once_is_tried_again(
     monkeypatch.setattr(leases, "RENEW_EVERY", 0.05)
     car = make_vehicle(poll_lease_until=UNTIL)
     mine = Vehicle.objects.filter(pk=car.pk)
-    renew, failures = Lease.renew, [DatabaseError("away"), DatabaseError("away")]
+    renew, failures = Lease.renew, [DatabaseError("away"), RuntimeError("what?")]
 
     def fail_twice(lease: Lease) -> None:
         if failures:
