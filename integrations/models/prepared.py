@@ -80,6 +80,7 @@ def _cursor() -> Any:
     """This thread's cursor for all of these statements: a new one costs as much as a question."""
     if connection.queries_logged:
         return connection.cursor()
+    connection.close_if_health_check_failed()  # as for every new cursor
     known = getattr(_thread, "cursor", None)
     if known is None or known.connection is not connection.connection:  # it was lost or closed
         known = _thread.cursor = connection.cursor()

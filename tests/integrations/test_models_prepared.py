@@ -1,6 +1,7 @@
 """Prepared queries do what the queryset that they were made of does, however often they run."""
 
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -178,3 +179,16 @@ def test_statements_go_on_after_the_connection_was_closed() -> None:
     for _ in range(2):
         assert len(OF_CAR.rows(vehicle=car.pk).run()) == 1
         connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_statements_go_on_after_the_server_closed_the_connection() -> None:
+    car, database = make_vehicle(), cast(Any, connection)
+    make_signal(vehicle=car, code="a")
+    assert len(OF_CAR.rows(vehicle=car.pk).run()) == 1
+    if database.vendor == "postgresql":  # SQLite has no server, and its tests no file
+        database.connection.close()
+    # As at the beginning of a task or a request.
+    database.health_check_enabled, database.health_check_done = True, False
+
+    assert len(OF_CAR.rows(vehicle=car.pk).run()) == 1
