@@ -26,26 +26,31 @@ if _env_file and Path(_env_file).is_file():
     env.read_env(_env_file)
 
 
+def _text(name: str, default: str = "") -> str:
+    """As it is written: django-environ reads a secret that begins with $ as another one's name."""
+    return os.environ.get(name, default)
+
+
 def _required(name: str, hint: str) -> str:
-    value: str = env.str(name, default="")
+    value = _text(name)
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {hint}")
     return value
 
 
 def _split(name: str, default: str = "") -> list[str]:
-    return [part.strip() for part in env.str(name, default=default).split(",") if part.strip()]
+    return [part.strip() for part in _text(name, default).split(",") if part.strip()]
 
 
 # --- Django -----------------------------------------------------------------------------------
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = (
-    env.str("SECRET_KEY", default="only-for-debugging-never-for-a-real-portal")
+    _text("SECRET_KEY", "only-for-debugging-never-for-a-real-portal")
     if DEBUG
     else _required("SECRET_KEY", "Set it to a long random text; DEBUG=True does without.")
 )
-SITE_URL = env.str("SITE_URL", default="http://localhost:8000").rstrip("/")
+SITE_URL = _text("SITE_URL", "http://localhost:8000").rstrip("/")
 _site = urlsplit(SITE_URL)
 if _site.scheme not in {"http", "https"} or not _site.hostname:
     raise ImproperlyConfigured("SITE_URL must be a full address such as https://fleet.example.com")
@@ -144,7 +149,7 @@ AXES_DISABLE_ACCESS_LOG = True  # grows without end; failures are deleted once t
 AXES_ENABLE_ADMIN = False
 
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+TIME_ZONE = _text("TIME_ZONE", "UTC")
 USE_I18N = True
 USE_TZ = True
 
@@ -190,33 +195,27 @@ if not FIELD_ENCRYPTION_KEYS:
 
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 20
-DEFAULT_FROM_EMAIL = env.str(
-    "DEFAULT_FROM_EMAIL", default=f"Fleet Portal <portal@{_site.hostname}>"
-)
+DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", f"Fleet Portal <portal@{_site.hostname}>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 MAINTENANCE_EMAILS = _split("MAINTENANCE_EMAILS")
 
 # --- Smartcar ---------------------------------------------------------------------------------
 
-SMARTCAR_API_VERSION = env.str("SMARTCAR_API_VERSION", default="v2")
+SMARTCAR_API_VERSION = _text("SMARTCAR_API_VERSION", "v2")
 if SMARTCAR_API_VERSION != "v2":
     raise ImproperlyConfigured("SMARTCAR_API_VERSION must be v2.")
-SMARTCAR_CLIENT_ID = env.str("SMARTCAR_CLIENT_ID", default="")
-SMARTCAR_CLIENT_SECRET = env.str("SMARTCAR_CLIENT_SECRET", default="")
-SMARTCAR_REDIRECT_URI = env.str("SMARTCAR_REDIRECT_URI", default="") or (
-    SITE_URL + "/connect/callback/"
-)
+SMARTCAR_CLIENT_ID = _text("SMARTCAR_CLIENT_ID")
+SMARTCAR_CLIENT_SECRET = _text("SMARTCAR_CLIENT_SECRET")
+SMARTCAR_REDIRECT_URI = _text("SMARTCAR_REDIRECT_URI") or (SITE_URL + "/connect/callback/")
 SMARTCAR_MANAGEMENT_TOKENS = _split("SMARTCAR_MANAGEMENT_TOKEN")
-SMARTCAR_MODE = env.str("SMARTCAR_MODE", default="live")
+SMARTCAR_MODE = _text("SMARTCAR_MODE", "live")
 if SMARTCAR_MODE not in {"live", "simulated", "test"}:
     raise ImproperlyConfigured("SMARTCAR_MODE must be live, simulated or test.")
-SMARTCAR_API_ORIGIN = env.str("SMARTCAR_API_ORIGIN", default="https://api.smartcar.com")
-SMARTCAR_AUTH_ORIGIN = env.str(
-    "SMARTCAR_AUTH_ORIGIN", default="https://auth.smartcar.com/oauth/token"
-)
-SMARTCAR_CONNECT_ORIGIN = env.str("SMARTCAR_CONNECT_ORIGIN", default="https://connect.smartcar.com")
-SMARTCAR_MANAGEMENT_API_ORIGIN = env.str(
-    "SMARTCAR_MANAGEMENT_API_ORIGIN", default="https://management.smartcar.com"
+SMARTCAR_API_ORIGIN = _text("SMARTCAR_API_ORIGIN", "https://api.smartcar.com")
+SMARTCAR_AUTH_ORIGIN = _text("SMARTCAR_AUTH_ORIGIN", "https://auth.smartcar.com/oauth/token")
+SMARTCAR_CONNECT_ORIGIN = _text("SMARTCAR_CONNECT_ORIGIN", "https://connect.smartcar.com")
+SMARTCAR_MANAGEMENT_API_ORIGIN = _text(
+    "SMARTCAR_MANAGEMENT_API_ORIGIN", "https://management.smartcar.com"
 )
 SMARTCAR_READ_TIMEOUT = env.float("SMARTCAR_READ_TIMEOUT", default=65)
 SMARTCAR_CALLS_PER_VEHICLE_MONTH = env.int("SMARTCAR_CALLS_PER_VEHICLE_MONTH", default=500)
@@ -225,9 +224,9 @@ SMARTCAR_BUCKET_REFILL_PER_MINUTE = env.float("SMARTCAR_BUCKET_REFILL_PER_MINUTE
 
 # --- Fleetio ----------------------------------------------------------------------------------
 
-FLEETIO_API_TOKEN = env.str("FLEETIO_API_TOKEN", default="")
-FLEETIO_ACCOUNT_TOKEN = env.str("FLEETIO_ACCOUNT_TOKEN", default="")
-FLEETIO_BASE_URL = env.str("FLEETIO_BASE_URL", default="https://secure.fleetio.com/api").rstrip("/")
+FLEETIO_API_TOKEN = _text("FLEETIO_API_TOKEN")
+FLEETIO_ACCOUNT_TOKEN = _text("FLEETIO_ACCOUNT_TOKEN")
+FLEETIO_BASE_URL = _text("FLEETIO_BASE_URL", "https://secure.fleetio.com/api").rstrip("/")
 FLEETIO_REQUESTS_PER_MINUTE = env.float("FLEETIO_REQUESTS_PER_MINUTE", default=18)
 
 for _name, _value in (
@@ -262,7 +261,7 @@ CONTENT_SECURITY_POLICY = {
 # --- Celery -----------------------------------------------------------------------------------
 
 # Messages only wake workers; what is due stands in the database, so losing them loses nothing.
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://")
+CELERY_BROKER_URL = _text("CELERY_BROKER_URL", "memory://")
 CELERY_TIMEZONE = "UTC"
 CELERY_DB_REUSE_MAX = 1_000_000  # CONN_MAX_AGE decides instead of a new connection for each task
 # Workers take from both in turns, so that a thousand slow cars keep no token and no mail waiting.

@@ -1,0 +1,43 @@
+"""What the environment says arrives as it was written."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import ROOT
+
+# Of what a generator of secrets may begin with, $ and # mean something to readers of .env files.
+SECRET = "$2b#secret=of 'many'\\$kinds"
+NAMES = [
+    "SECRET_KEY",
+    "SMARTCAR_CLIENT_ID",
+    "SMARTCAR_CLIENT_SECRET",
+    "FLEETIO_API_TOKEN",
+    "FLEETIO_ACCOUNT_TOKEN",
+]
+
+
+def settings() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "fleetportal" / "settings.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_secret_is_taken_as_it_is_written(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, SECRET)
+    assert settings()[name] == SECRET
+
+
+def test_a_secret_in_the_env_file_may_begin_with_a_dollar(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name)
+    file = tmp_path / ".env"
+    file.write_text("".join(f"{name}=$of-{name}\n" for name in NAMES))
+    monkeypatch.setenv("FLEET_PORTAL_ENV_FILE", str(file))
+
+    found = settings()
+
+    assert [found[name] for name in NAMES] == [f"$of-{name}" for name in NAMES]
