@@ -92,11 +92,14 @@ def request(
         if response.ok and response.status_code < 300:
             return response
         failure = (classify or status_error)(response, where)
-        # 408 says that time ran out, not that nothing was done.
-        refused = 400 <= response.status_code < 500 and response.status_code != 408
-        failure.may_have_happened = not repeatable and not refused
+        failure.may_have_happened = not repeatable and not _is_refusal(response.status_code)
     # Raised out here so that the library's error, which quotes the URL, is not its context.
     raise failure
+
+
+def _is_refusal(status: int) -> bool:
+    """Whether it says that nothing was done; 408 only says that time ran out."""
+    return 400 <= status < 500 and status != 408
 
 
 def _timeout(read_timeout: float) -> urllib3.Timeout:

@@ -1,4 +1,4 @@
-"""Reading cars over real HTTP. What each error of Smartcar does is in test_error_table.py."""
+"""Reading cars over real HTTP. What each error of Smartcar does is in error_table/."""
 
 from collections.abc import Iterator
 from dataclasses import replace
