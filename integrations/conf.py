@@ -1,5 +1,7 @@
 """Settings become ready clients here and nowhere else."""
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from django.conf import settings
@@ -7,6 +9,8 @@ from django.conf import settings
 from fleetportal import clock
 from integrations.clients.fleetio import FleetioClient
 from integrations.clients.smartcar_v2 import SmartcarConfig, SmartcarV2
+from integrations.models import OutboxEntry
+from integrations.registry import Handler, Postponed, Sent
 from integrations.services import gates
 from integrations.services.gates import Limit
 from integrations.services.polling import PollPolicy
@@ -66,6 +70,15 @@ def get_fleetio_client(*, someone_waits: bool = False) -> FleetioClient:
         base_url=settings.FLEETIO_BASE_URL,
         gate=partial(gates.counted, fleetio_limit(), clock=clock.now, force=someone_waits),
     )
+
+
+def with_fleetio(deliver: Callable[..., Sent | Postponed]) -> Handler:
+    """The handler of an outgoing message that is delivered so, with the real client."""
+
+    def handler(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
+        return deliver(entry, client=get_fleetio_client(), unclear=unclear, now=now)
+
+    return handler
 
 
 def has_smartcar() -> bool:

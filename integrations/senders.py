@@ -1,31 +1,9 @@
 """How the kinds of outgoing messages that belong to this app are sent, with real clients."""
 
-from datetime import datetime
-
 from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
-from integrations.models import OutboxEntry
-from integrations.registry import Postponed, Sent
 from integrations.services import fleetio_creation, fleetio_vehicles, link_mails
-
-
-def _odometer(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
-    return fleetio_vehicles.deliver_odometer(
-        entry, client=conf.get_fleetio_client(), unclear=unclear, now=now
-    )
-
-
-def _creation(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
-    return fleetio_creation.deliver_creation(
-        entry, client=conf.get_fleetio_client(), unclear=unclear, now=now
-    )
-
-
-def _fill(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
-    return fleetio_creation.deliver_fill(
-        entry, client=conf.get_fleetio_client(), unclear=unclear, now=now
-    )
 
 
 def register() -> None:
@@ -44,18 +22,18 @@ def register() -> None:
     registry.register_kind(
         fleetio_vehicles.KIND,
         lane=registry.FLEETIO,
-        handler=_odometer,
+        handler=conf.with_fleetio(fleetio_vehicles.deliver_odometer),
         label=_("Odometer to Fleetio"),
     )
     registry.register_kind(
         fleetio_creation.CREATE,
         lane=registry.FLEETIO,
-        handler=_creation,
+        handler=conf.with_fleetio(fleetio_creation.deliver_creation),
         label=_("New vehicle in Fleetio"),
     )
     registry.register_kind(
         fleetio_creation.FILL,
         lane=registry.FLEETIO,
-        handler=_fill,
+        handler=conf.with_fleetio(fleetio_creation.deliver_fill),
         label=_("Blank fields in Fleetio"),
     )

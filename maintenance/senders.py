@@ -1,22 +1,17 @@
 """How this app's kinds of outgoing messages are sent, with real clients."""
 
-from datetime import datetime
-
 from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
-from integrations.models import OutboxEntry
-from integrations.registry import Postponed, Sent
 from maintenance.services import announcements, emails, issues, notices, wanted
-
-
-def _issue(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent | Postponed:
-    return issues.deliver(entry, client=conf.get_fleetio_client(), unclear=unclear, now=now)
 
 
 def register() -> None:
     registry.register_kind(
-        announcements.ISSUE, lane=registry.FLEETIO, handler=_issue, label=_("Issue in Fleetio")
+        announcements.ISSUE,
+        lane=registry.FLEETIO,
+        handler=conf.with_fleetio(issues.deliver),
+        label=_("Issue in Fleetio"),
     )
     registry.register_kind(
         announcements.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")
