@@ -46,6 +46,7 @@ app.conf.beat_schedule = {
     "heartbeat": _every(15, "integrations.tasks.heartbeat"),
     "refresh-due-tokens": _every(300, "integrations.tasks.refresh_due_tokens"),
     "list-missing-vehicles": _every(300, "integrations.tasks.list_missing_vehicles"),
+    "finish-revoking": _every(300, "integrations.tasks.finish_revoking"),
     "reconcile-connections": _every(86_400, "integrations.tasks.reconcile_connections"),
     "poll-due-vehicles": _every(60, "integrations.tasks.poll_due_vehicles"),
     "deliver-mail": _every(10, "integrations.tasks.deliver_mail"),

@@ -49,6 +49,13 @@ def list_missing_vehicles() -> int:
 
 
 @shared_task
+def finish_revoking() -> int:
+    if not conf.has_smartcar():
+        return 0
+    return connections.finish_revoking(client=conf.get_smartcar_client(), now=clock.now())
+
+
+@shared_task
 def reconcile_connections() -> int:
     """Consents that ended at Smartcar; needs the management token."""
     if not conf.has_smartcar() or not settings.SMARTCAR_MANAGEMENT_TOKENS:

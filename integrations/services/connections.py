@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from django.contrib.auth.models import User
@@ -25,6 +25,8 @@ from integrations.services.tokens import TokenClient
 from integrations.signals import connection_changed
 
 logger = logging.getLogger(__name__)
+
+LONGEST_ENDING = timedelta(minutes=5)  # from the end of a consent to the end of its tokens
 
 
 class ConnectClient(TokenClient, Protocol):
@@ -171,22 +173,40 @@ def revoke(
     changed = connection_status.mark_revoked(
         connection, reason=reason, now=now, user=user, actor=actor
     )
+    _give_up(connection, client=client, now=now)
+    return changed
+
+
+def finish_revoking(*, client: ConnectClient, now: datetime) -> int:
+    """End what a killed process left half ended: its consent is over, but its tokens are there."""
+    done, time_now = 0, leases.going_on(now)
+    ended = Connection.objects.filter(
+        status=Connection.Status.REVOKED, status_changed_at__lte=now - LONGEST_ENDING
+    )
+    for connection in ended.filter(token__isnull=False).exclude(token__refresh_token=""):
+        _give_up(connection, client=client, now=time_now())
+        done += 1
+    return done
+
+
+def _give_up(connection: Connection, *, client: ConnectClient, now: datetime) -> None:
+    """Erase the tokens of a consent that has ended, and tell Smartcar."""
     token = OAuthToken.objects.filter(connection=connection).exclude(refresh_token="").first()
     if token is None:
-        return changed
+        return
     access = problem = ""
     try:
         access = tokens.get_access_token(token, client=client, now=now)
     except ClientError as exc:
         problem = str(exc)
     # Erased before Smartcar is told: telling may take long, and nothing must be left behind.
-    tokens.erase(connection, now=now)
+    if not tokens.erase(connection, now=now):
+        return
     if access:
         problem = _disconnect_cars(connection, access, client)
     if problem:
         logger.warning("connection %s: not told to Smartcar: %s", connection.pk, problem)
         activity.record(f"Smartcar could not be told: {problem}", now=now, about=connection)
-    return changed
 
 
 def _disconnect_cars(connection: Connection, access: str, client: ConnectClient) -> str:

@@ -55,14 +55,22 @@ def store(connection: Connection, pair: TokenPair, *, now: datetime) -> OAuthTok
     return token
 
 
-def erase(connection: Connection, *, now: datetime) -> None:
-    """Forget the pair; an exchange that ends just now finds another version and drops its own."""
-    OAuthToken.objects.filter(connection=connection).update(
-        access_token="",
-        refresh_token="",
-        access_expires_at=now,
-        refresh_expires_at=None,
-        version=F("version") + 1,
+def erase(connection: Connection, *, now: datetime) -> bool:
+    """Forget the pair of a consent that has ended; False when it was given again meanwhile.
+
+    An exchange that ends just now finds another version and drops its own pair.
+    """
+    ended = OAuthToken.objects.filter(
+        connection=connection, connection__status=Connection.Status.REVOKED
+    )
+    return bool(
+        ended.update(
+            access_token="",
+            refresh_token="",
+            access_expires_at=now,
+            refresh_expires_at=None,
+            version=F("version") + 1,
+        )
     )
 
 

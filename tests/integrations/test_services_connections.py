@@ -20,7 +20,7 @@ from integrations.models import (
     VehicleAccess,
 )
 from integrations.sandbox.faults import bad_gateway, dropped_before
-from integrations.services import connections, tokens
+from integrations.services import connection_status, connections, tokens
 from integrations.services.connections import LinkUsedError
 from tests.factories import make_driver, make_group, make_signal, make_user
 from tests.integrations.world import World, running, without_rules
@@ -314,6 +314,38 @@ def test_one_car_that_smartcar_no_longer_knows_does_not_keep_the_others_connecte
     connections.revoke(connection, client=world.smartcar, reason="over", now=world.now)
 
     assert shared(world) == 0
+
+
+def test_what_a_killed_process_left_of_an_ending_is_finished_soon(world: World) -> None:
+    connection = world.connect().connection
+    # It died right after the first thing that ending does.
+    connection_status.mark_revoked(connection, reason="over", now=world.now)
+    assert (
+        connections.finish_revoking(client=world.smartcar, now=world.now) == 0
+    )  # perhaps it lives
+    world.pass_time(minutes=6)
+
+    assert connections.finish_revoking(client=world.smartcar, now=world.now) == 1
+
+    assert shared(world) == 0
+    token = OAuthToken.objects.get()
+    assert (token.access_token, token.refresh_token) == ("", "")
+    assert connections.finish_revoking(client=world.smartcar, now=world.now) == 0
+
+
+def test_a_consent_that_was_given_again_is_not_ended_by_what_was_left(world: World) -> None:
+    connection = world.connect().connection
+    connection_status.mark_revoked(connection, reason="over", now=world.now)
+    world.pass_time(minutes=6)
+    stale = Connection.objects.get()
+    world.connect()
+
+    tokens.erase(stale, now=world.now)
+
+    assert connections.finish_revoking(client=world.smartcar, now=world.now) == 0
+    assert Connection.objects.get().status == "active"
+    assert OAuthToken.objects.get().refresh_token
+    assert shared(world) == CARS
 
 
 def test_ending_by_a_driver_names_the_driver(world: World) -> None:

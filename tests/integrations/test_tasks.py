@@ -12,7 +12,7 @@ from integrations import tasks
 from integrations.clients.readings import ODOMETER
 from integrations.models import Connection, Heartbeat, OAuthToken, OutboxEntry, Signal, Vehicle
 from integrations.sandbox.faults import bad_gateway
-from integrations.services import fleetio_vehicles, link_mails
+from integrations.services import connection_status, fleetio_vehicles, link_mails
 from tests.factories import make_signal, make_vehicle
 from tests.integrations.world import World, running, without_rules
 
@@ -119,6 +119,14 @@ def test_cars_that_were_not_listed_at_the_callback_are_listed(world: World) -> N
     assert Connection.objects.get().vehicles_listed_at == world.now
 
 
+def test_a_consent_that_was_left_half_ended_is_ended(world: World) -> None:
+    connection_status.mark_revoked(world.connect().connection, reason="over", now=world.now)
+    world.pass_time(minutes=6)
+
+    assert tasks.finish_revoking() == 1
+    assert OAuthToken.objects.get().refresh_token == ""
+
+
 def test_each_lane_delivers_its_own(world: World) -> None:
     link_mails.send(world.make_link(), now=world.now)
     known = world.sandbox.fleetio.records.rows("vehicles")[0]
@@ -146,6 +154,7 @@ def test_without_credentials_nothing_is_asked(
     assert tasks.finish_interrupted_refreshes() == 0
     assert tasks.refresh_due_tokens() == 0
     assert tasks.list_missing_vehicles() == 0
+    assert tasks.finish_revoking() == 0
     assert tasks.deliver_fleetio() == 0
     assert woken == []
     assert len(world.sandbox.smartcar.requests) == len(world.sandbox.fleetio.requests) == 0

@@ -29,6 +29,7 @@ class Command(PortalCommand):
         client, policy = conf.get_smartcar_client(), conf.poll_policy()
         # Cars that Smartcar could not list when their driver connected.
         connections.list_missing(client=client, now=started)
+        connections.finish_revoking(client=client, now=started)
         ids = list(polling.due_vehicles(now=started, every=options["all"], vin=vin.strip()))
         polled: list[Polled] = []
         with self.progress("Reading cars") as progress:
