@@ -26,7 +26,8 @@ from integrations.models.people import vin_validator
 from integrations.models.prepared import Prepared, Statement, given, together
 from integrations.services import gates, leases, poll_failures, poll_outcomes, schedule, vehicles
 from integrations.services.ingest import Ingested, ingest
-from integrations.services.reads import ReadClient, Results, read
+from integrations.services.measures import storable
+from integrations.services.reads import ReadClient, Results, internal, read
 
 logger = logging.getLogger(__name__)
 
@@ -169,8 +170,12 @@ def _poll(
         results = read(vehicle, codes, client=client, now=now)
     except ClientError as exc:
         return _failed(vehicle, exc, now)
-    vehicle = _identify(vehicle, results, now)
-    return _store(vehicle, results, client.cost(codes), policy, now)
+    try:
+        return _store(_identify(vehicle, results, now), results, client.cost(codes), policy, now)
+    except Exception as exc:
+        # What cannot be stored was paid for: without a pause it would be asked for all day.
+        logger.exception("vehicle %s: what it said could not be stored", vehicle.pk)
+        return _failed(vehicle, internal(exc), now, cost=client.cost(codes))
 
 
 def _claim(vehicle_id: int, now: datetime, asked_at: datetime | None) -> Statement[int]:
@@ -207,13 +212,22 @@ def _may_ask(signal: Signal | None, now: datetime) -> bool:
     return signal is None or signal.recheck_at is None or signal.recheck_at <= now
 
 
+def _paid(vehicle: Vehicle, cost: int, now: datetime) -> dict[str, Any]:
+    used = _calls_used(vehicle, now) + cost
+    return {"calls_month": schedule.month_of(now).date(), "calls_used": used}
+
+
 def _calls_used(vehicle: Vehicle, now: datetime) -> int:
     return vehicle.calls_used if vehicle.calls_month == schedule.month_of(now).date() else 0
 
 
 def _identify(vehicle: Vehicle, results: Results, now: datetime) -> Vehicle:
     """Write what the car is. The VIN is asked for again next time when it did not come."""
-    said = {r.code: r.body for r in results if isinstance(r, SignalReading) and r.code in IDENTITY}
+    said = {
+        r.code: storable(r.body)
+        for r in results
+        if isinstance(r, SignalReading) and r.code in IDENTITY
+    }
     if not said:
         return vehicle
     refused = {r.code: r.outcome for r in results if isinstance(r, SignalError)}
@@ -250,8 +264,7 @@ def _store(
     columns: dict[str, Any] = {
         "poll_lease_until": None,
         "last_polled_at": now,
-        "calls_month": schedule.month_of(now).date(),
-        "calls_used": _calls_used(vehicle, now) + cost,
+        **_paid(vehicle, cost, now),
     }
     if worst is None:
         poll_failures.hear_items(errors, now)
@@ -282,8 +295,8 @@ def _habit(vehicle: Vehicle) -> timedelta:
     return timedelta(minutes=minutes) if minutes else DEFAULT_HABIT
 
 
-def _failed(vehicle: Vehicle, exc: ClientError, now: datetime) -> Polled:
-    columns = {"poll_lease_until": None, "last_polled_at": now}
+def _failed(vehicle: Vehicle, exc: ClientError, now: datetime, cost: int = 0) -> Polled:
+    columns = {"poll_lease_until": None, "last_polled_at": now, **_paid(vehicle, cost, now)}
     if exc.type == gates.OURS:
         columns = {"poll_lease_until": None}  # nothing was asked: the car stays due
     Vehicle.objects.filter(pk=vehicle.pk).update(

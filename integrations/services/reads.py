@@ -38,8 +38,13 @@ def read(vehicle: Vehicle, codes: list[str], *, client: ReadClient, now: datetim
         raise
     except Exception as exc:
         logger.exception("vehicle %s could not be read", vehicle.pk)
-        text = f"Internal error: {type(exc).__name__}"
-        raise ClientError(text, outcome=Outcome.RETRY, type="INTERNAL") from exc
+        raise internal(exc) from exc
+
+
+def internal(exc: Exception) -> ClientError:
+    """A fault of our own as a failed poll: it is shown, and the car backs off."""
+    text = f"Internal error: {type(exc).__name__}"
+    return ClientError(text, outcome=Outcome.RETRY, type="INTERNAL")
 
 
 def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime) -> Results:

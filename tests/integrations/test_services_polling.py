@@ -589,3 +589,27 @@ def test_a_fault_of_our_own_in_one_cars_answer_leaves_the_others_to_be_read(
 
     assert car.last_error == "Internal error: OverflowError"
     assert car.poll_failures == 1
+
+
+def test_what_cannot_be_stored_is_shown_and_counted_and_the_car_backs_off(
+    world: World, car: Vehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = car.calls_used
+    with monkeypatch.context() as broken:
+        broken.setattr("integrations.services.polling.ingest", lambda *_, **__: 1 / 0)
+        assert outcome_of(world, car) is Outcome.RETRY
+
+    assert car.last_error == "Internal error: ZeroDivisionError"
+    assert (car.poll_failures, car.calls_used) == (1, used + len(SIGNAL_PATHS))
+    assert car.not_before
+    assert car.not_before > world.now
+    assert list(polling.interrupted(now=world.now + MINUTE)) == []
+
+
+def test_what_a_car_is_may_hold_what_no_column_can(world: World) -> None:
+    new = world.connect().vehicles[0]
+    world.car(new).model = "Bolt\0\ud800"
+
+    assert outcome_of(world, new) is None
+
+    assert new.model == "Bolt"
