@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from django.db import transaction
@@ -12,7 +13,7 @@ from django.db.models import Prefetch
 
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.smartcar_v2 import ConnectionInfo
-from integrations.models import Connection, VehicleAccess
+from integrations.models import Connection, Vehicle, VehicleAccess
 from integrations.services import connection_status, connections, leases, tokens
 from integrations.services.connections import ConnectClient
 
@@ -67,7 +68,7 @@ def _look_again(
 ) -> bool:
     """Ask with the driver's own token. True when the consent turned out to be over."""
     try:
-        found = connections.list_vehicles(connection, client=client, now=now)
+        found = _ask(connection, is_listed=is_listed, client=client, now=now)
     except ClientError as exc:
         if is_listed or exc.outcome not in REFUSED:
             logger.warning("connection %s: not compared: %s", connection.pk, exc)
@@ -75,7 +76,35 @@ def _look_again(
         found = []
     if found or is_listed:
         return False
-    with transaction.atomic():  # an ended consent is not looked at again: nothing may be left
-        ended = connection_status.mark_revoked(connection, reason="Ended at Smartcar", now=now)
-        tokens.erase(connection, now=now)
+    return _end(connection, now)
+
+
+def _ask(
+    connection: Connection, *, is_listed: bool, client: ManagementClient, now: datetime
+) -> list[Vehicle]:
+    """The cars, asked for with a token that surely was good. Whose consent is over by Smartcar's
+    list too is not asked to connect again: its owner ended it.
+    """
+    works = partial(
+        tokens.get_access_token, connection.token, client=client, now=now, asks_driver=is_listed
+    )
+    works()
+    try:
+        return connections.list_vehicles(connection, client=client, now=now)
+    except ClientError as exc:
+        if exc.outcome is not Outcome.REFRESH:
+            raise
+    works(refused=True)
+    return connections.list_vehicles(connection, client=client, now=now)
+
+
+@transaction.atomic  # an ended consent is not looked at again: nothing may be left
+def _end(connection: Connection, now: datetime) -> bool:
+    """Unless the driver consented again while we asked."""
+    judged = connection.token.version
+    held = tokens.lock(connection)
+    if held is None or held.version != judged:
+        return False
+    ended = connection_status.mark_revoked(connection, reason="Ended at Smartcar", now=now)
+    tokens.erase(connection, now=now)
     return ended

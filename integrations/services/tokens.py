@@ -27,6 +27,7 @@ EARLY = timedelta(minutes=5)
 KEEP_YOUNGER_THAN = timedelta(days=30)
 RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold the only pair
 LATER = timedelta(minutes=15)
+BUSY = "TOKEN_BUSY"  # the type of an error: somebody else exchanges, or did and failed
 PATIENCE = 20.0  # seconds to wait for somebody else's exchange
 
 
@@ -55,47 +56,71 @@ def store(connection: Connection, pair: TokenPair, *, now: datetime) -> OAuthTok
     return token
 
 
+@transaction.atomic
 def erase(connection: Connection, *, now: datetime) -> bool:
     """Forget the pair of a consent that has ended; False when it was given again meanwhile.
 
     An exchange that ends just now finds another version and drops its own pair.
     """
-    ended = OAuthToken.objects.filter(
-        connection=connection, connection__status=Connection.Status.REVOKED
+    # A new consent holds this row until it is whole: only then its status can be believed. In one
+    # statement PostgreSQL would judge by the status from before it waited.
+    pair = lock(connection)
+    ended = Connection.objects.filter(pk=connection.pk, status=Connection.Status.REVOKED)
+    if pair is None or not ended.exists():
+        return False
+    OAuthToken.objects.filter(pk=pair.pk).update(
+        access_token="",
+        refresh_token="",
+        access_expires_at=now,
+        refresh_expires_at=None,
+        version=F("version") + 1,
     )
-    return bool(
-        ended.update(
-            access_token="",
-            refresh_token="",
-            access_expires_at=now,
-            refresh_expires_at=None,
-            version=F("version") + 1,
-        )
-    )
+    return True
+
+
+def lock(connection: Connection) -> OAuthToken | None:
+    """Hold the pair until the transaction ends. Who changes both takes it before the connection."""
+    return OAuthToken.objects.select_for_update().filter(connection=connection).first()
 
 
 def get_access_token(
-    token: OAuthToken, *, client: TokenClient, now: datetime, refused: bool = False
+    token: OAuthToken,
+    *,
+    client: TokenClient,
+    now: datetime,
+    refused: bool = False,
+    asks_driver: bool = True,
 ) -> str:
     """An access token that is good for some minutes; exchanges the pair first when it is not.
 
     `refused`: the provider did not accept the current access token, so exchange in any case.
+    Without `asks_driver` a pair that is declined changes nothing of the connection.
     Raises ClientError when no working token can be had now.
     """
     if refused or token.access_expires_at - now <= EARLY:
-        token = refresh(token, client=client, now=now)
+        token = refresh(token, client=client, now=now, asks_driver=asks_driver)
     if not token.access_token:
         raise _erased()
     return str(token.access_token)
 
 
-def refresh(token: OAuthToken, *, client: TokenClient, now: datetime) -> OAuthToken:
-    """Exchange the pair once, whoever else is trying; returns the row with the new pair."""
+def refresh(
+    token: OAuthToken,
+    *,
+    client: TokenClient,
+    now: datetime,
+    waits: bool = True,
+    asks_driver: bool = True,
+) -> OAuthToken:
+    """Exchange the pair once, whoever else is trying; returns the row with the new pair.
+
+    Without `waits` it raises at once while somebody else is trying.
+    """
     if not token.refresh_token:
         raise _erased()
     lease_until = token.lease_until
     if not _claim(token, now):
-        return _wait_for_other(token)
+        return _wait_for_other(token, PATIENCE if waits else 0)
     mine = OAuthToken.objects.filter(pk=token.pk, version=token.version)
     with leases.kept(mine, "lease_until", until=now + leases.LEASE):
         try:
@@ -104,7 +129,7 @@ def refresh(token: OAuthToken, *, client: TokenClient, now: datetime) -> OAuthTo
             if exc.type == gates.OURS:  # nothing was called: as if nobody had tried
                 mine.update(lease_until=lease_until)  # what a dead worker left stays visible
                 raise
-            return _failed(token, exc, now)
+            return _failed(token, exc, now, asks_driver=asks_driver)
         stored = mine.update(**_columns(pair, now), version=token.version + 1)
     token.refresh_from_db()
     if not stored:
@@ -130,10 +155,10 @@ def _claim(token: OAuthToken, now: datetime) -> bool:
     )
 
 
-def _wait_for_other(token: OAuthToken) -> OAuthToken:
+def _wait_for_other(token: OAuthToken, seconds: float) -> OAuthToken:
     """Somebody else exchanges, or did: wait for the outcome instead of spending the token."""
     version = token.version
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while True:
         token.refresh_from_db()
         if token.version != version:
@@ -142,7 +167,7 @@ def _wait_for_other(token: OAuthToken) -> OAuthToken:
             raise ClientError(
                 "Smartcar token: the last exchange failed or is under way",
                 outcome=Outcome.RETRY,
-                type="TOKEN_BUSY",
+                type=BUSY,
                 retry_after=15,
             )
         time.sleep(0.1)
@@ -162,7 +187,7 @@ def _columns(pair: TokenPair, now: datetime) -> dict[str, object]:
     }
 
 
-def _failed(token: OAuthToken, exc: ClientError, now: datetime) -> OAuthToken:
+def _failed(token: OAuthToken, exc: ClientError, now: datetime, *, asks_driver: bool) -> OAuthToken:
     """Write down why, and raise; unless the refusal only means that somebody was faster."""
     wait = (
         timedelta(seconds=RETRY_SECONDS[token.failures])
@@ -177,7 +202,8 @@ def _failed(token: OAuthToken, exc: ClientError, now: datetime) -> OAuthToken:
             failures=F("failures") + 1,
             last_error=str(exc)[:255],
         )
-        if unchanged and exc.outcome is Outcome.RECONNECT and token.connection:
+        declined = unchanged and exc.outcome is Outcome.RECONNECT
+        if declined and asks_driver and token.connection:
             connection_status.needs_reconnect(
                 token.connection, reason="Smartcar no longer accepts our token", now=now
             )
@@ -200,23 +226,30 @@ def refresh_due(
     if expired:
         due |= Q(access_expires_at__lte=now + EARLY)
     rows = OAuthToken.objects.refreshable().select_related("connection")
-    return _refresh_all(rows if every else rows.filter(due), client, now)
+    return _refresh_all(rows if every else rows.filter(due), client, now, waits=every or expired)
 
 
 def finish_interrupted(*, client: TokenClient, now: datetime) -> RefreshCount:
     """Finish what a killed worker began or a lost answer left open, in time for the grace."""
     rows = OAuthToken.objects.refreshable().select_related("connection")
     due = Q(lease_until__lte=now) | Q(failures__gt=0, next_attempt_at__lte=now)
-    return _refresh_all(rows.filter(due), client, now)
+    return _refresh_all(rows.filter(due), client, now, waits=False)
 
 
-def _refresh_all(rows: QuerySet[OAuthToken], client: TokenClient, now: datetime) -> RefreshCount:
+def _refresh_all(
+    rows: QuerySet[OAuthToken], client: TokenClient, now: datetime, *, waits: bool
+) -> RefreshCount:
+    """Sweeps come every few seconds and never wait for each other: while the provider hangs they
+    would take every thread of every worker.
+    """
     count, time_now = RefreshCount(), leases.going_on(now)
     for token in rows:
         try:
-            refresh(token, client=client, now=time_now())
+            refresh(token, client=client, now=time_now(), waits=waits)
             count.refreshed += 1
         except ClientError as exc:
+            if exc.type == BUSY and not waits:
+                continue
             count.failed += 1
             count.declined += exc.outcome is Outcome.RECONNECT
             if exc.outcome is Outcome.STOP:

@@ -137,6 +137,54 @@ def test_a_connection_that_ends_is_told_once_by_many_workers() -> None:
 # --- Gates ------------------------------------------------------------------------------------
 
 
+def test_a_consent_given_again_at_the_moment_of_erasing_keeps_its_tokens(world: World) -> None:
+    ended = world.connect().connection
+    connection_status.mark_revoked(ended, reason="over", now=world.now)
+    link = world.make_link()
+    code = world.consent(link)
+    half, erased = threading.Event(), threading.Event()
+    activate = connection_status.mark_active
+
+    def slowly(*args: Any, **known: Any) -> bool:
+        half.set()  # the new pair is written, and not committed
+        erased.wait(1)
+        return activate(*args, **known)
+
+    def give_again() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connection_status, "mark_active", slowly)
+            client = world.smartcar
+            connections.finish(link, code=code, client=client, mode="test", now=world.now)
+
+    def erase() -> bool:
+        half.wait(10)
+        done = tokens.erase(ended, now=world.now)
+        erased.set()
+        return done
+
+    results = together(2, lambda number: give_again() if number else erase())
+
+    assert results == [False, None]
+    assert Connection.objects.get().status == "active"
+    assert OAuthToken.objects.get().refresh_token
+
+
+def test_sweeps_do_not_wait_for_each_other(world: World) -> None:
+    world.connect()
+    OAuthToken.objects.update(failures=1, next_attempt_at=world.now)
+    world.sandbox.smartcar.requests.clear()
+    world.smartcar_fault(path="/oauth/token", delay=1.5, times=None)
+
+    def sweep(_: int) -> tuple[int, int]:
+        count = tokens.finish_interrupted(client=world.smartcar, now=world.now)
+        return count.refreshed, OAuthToken.objects.get().version
+
+    # One makes the exchange; the others are gone before it has ended.
+    swept: list[Any] = together(4, sweep)
+    assert sorted(swept) == [(0, 1), (0, 1), (0, 1), (1, 2)]
+    assert world.token_calls() == 1
+
+
 @pytest.mark.parametrize("by_clock_minute", [False, True])
 def test_a_limit_is_shared_to_the_last_call(by_clock_minute: bool) -> None:
     limit = Limit(name="smartcar", size=5, per_minute=5, by_clock_minute=by_clock_minute)

@@ -87,6 +87,49 @@ def test_a_list_that_forgets_everybody_ends_nobody(world: World, connection: Con
     assert VehicleAccess.objects.filter(ended_at__isnull=True).count() == 2
 
 
+def test_one_refused_access_token_ends_nobody_whose_pair_still_works(
+    world: World, connection: Connection
+) -> None:
+    world.smartcar_fault(path=LIST, body={"connections": [], "paging": {"cursor": None}})
+    world.smartcar_fault(path="/v2.0/vehicles", error=("AUTHENTICATION", None))
+
+    assert look(world) == Reconciled(looked_at=1, ended=0)
+
+    assert status(connection) == "active"
+    assert OAuthToken.objects.get().version == 2
+
+
+@pytest.mark.parametrize("hours", [0, 3], ids=["good", "expired"])
+def test_an_owner_who_ended_it_is_not_asked_back_whatever_the_access_token(
+    world: World, connection: Connection, hours: int
+) -> None:
+    world.sandbox.smartcar.tokens.disconnect(user_id=connection.smartcar_user_id)
+    world.pass_time(hours=hours)
+
+    assert look(world).ended == 1
+
+    assert list(OutboxEntry.objects.values_list("kind", flat=True)) == ["mail_connection_lost"]
+
+
+def test_a_driver_who_consents_again_meanwhile_is_not_ended(
+    world: World, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sandbox.smartcar.tokens.disconnect(user_id=connection.smartcar_user_id)
+    client = world.smartcar
+
+    def refused_too_late(access_token: str) -> list[str]:
+        world.connect()
+        raise ClientError("Smartcar: over", outcome=Outcome.RECONNECT)
+
+    monkeypatch.setattr(client, "list_vehicles", refused_too_late)
+    world.pass_time(minutes=10)
+
+    assert reconcile(client=client, now=world.now).ended == 0
+
+    assert status(connection) == "active"
+    assert OAuthToken.objects.get().refresh_token
+
+
 @pytest.mark.parametrize(("path", "hours"), [("/v2.0/vehicles", 0), ("/oauth/token", 3)])
 def test_an_outage_ends_nobody(world: World, connection: Connection, path: str, hours: int) -> None:
     world.sandbox.smartcar.tokens.disconnect(user_id=connection.smartcar_user_id)
