@@ -19,7 +19,8 @@ class ShapeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetioVehicle:
-    """`vin` is upper case or empty; `meter_unit` is km, mi, hr or empty and names `meter_value`.
+    """`vin` is in capitals and without blanks, or empty, however somebody typed it; `meter_unit` is
+    km, mi, hr or empty and names `meter_value`.
 
     `blank` names those of DETAILS that the record shows and that nobody has filled in: what the
     record does not show at all is unknown, not blank.
@@ -138,7 +139,7 @@ def read_vehicle(row: Mapping[str, Any]) -> FleetioVehicle:
     return FleetioVehicle(
         id=_id(row.get("id")),
         name=_text(row.get("name")),
-        vin=_text(row.get("vin")).upper(),
+        vin="".join(_text(row.get("vin")).split()).upper(),
         meter_unit=_text(row.get("primary_meter_unit") or row.get("meter_unit")).lower(),
         meter_value=_number(value),
         archived=bool(row.get("archived_at")),

@@ -99,8 +99,7 @@ def claimed(link: ConnectLink, *, now: datetime) -> Iterator[bool]:
         try:
             yield True
         finally:
-            # Only ours: who was held up for long may have been followed by somebody else.
-            mine.filter(claimed_until=lease.until).update(claimed_until=None)
+            lease.give_back()
 
 
 def use(link: ConnectLink, *, now: datetime) -> None:

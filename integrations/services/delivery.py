@@ -211,11 +211,12 @@ def _sent(entry: OutboxEntry, sent: Sent, now: datetime) -> None:
     _finish(entry, state=State.DONE, result=sent.result[:255], last_error="", finished_at=now)
 
 
-def _finish(entry: OutboxEntry, **columns: Any) -> None:
-    """Write how the attempt ended, unless somebody else took the row over meanwhile."""
-    OutboxEntry.objects.filter(
+def _finish(entry: OutboxEntry, **columns: Any) -> bool:
+    """Write how the attempt ended; False when somebody else took the row over meanwhile."""
+    mine = OutboxEntry.objects.filter(
         pk=entry.pk, state=State.SENDING, lease_until=entry.lease_until
-    ).update(lease_until=None, **columns)
+    )
+    return bool(mine.update(lease_until=None, **columns))
 
 
 def _failed(
@@ -238,10 +239,10 @@ def _failed(
         return False
     if exc.outcome is Outcome.REJECTED or entry.attempts >= MAX_ATTEMPTS:
         with transaction.atomic():
-            _finish(entry, state=State.DEAD, last_error=text, finished_at=now)
-            activity.record(
-                f"Given up: {entry}. {text}", now=now, about=entry.about, vehicle=entry.vehicle
-            )
+            if _finish(entry, state=State.DEAD, last_error=text, finished_at=now):
+                activity.record(
+                    f"Given up: {entry}. {text}", now=now, about=entry.about, vehicle=entry.vehicle
+                )
         total.dead += 1
         return True
     total.unanswered[entry.lane] += exc.status_code is None

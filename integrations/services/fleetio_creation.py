@@ -17,7 +17,7 @@ from integrations.clients.fleetio_records import DETAILS
 from integrations.models import OutboxEntry, Vehicle
 from integrations.registry import Sent
 from integrations.services import activity, outbox
-from integrations.services.fleetio_vehicles import SEVERAL, plain, write_match
+from integrations.services.fleetio_vehicles import SEVERAL, write_match
 
 CREATE = "fleetio_vehicle"
 FILL = "fleetio_vehicle_blanks"
@@ -63,9 +63,10 @@ def queue_creation(car: Vehicle, choice: Choice, *, now: datetime, user: User) -
 
     False when nothing can be made, or somebody is making it at this moment.
     """
-    car = Vehicle.objects.select_for_update().get(pk=car.pk)
-    if why_not_created(car):
-        return False
+    known_car = Vehicle.objects.select_for_update().filter(pk=car.pk).first()
+    if known_car is None or why_not_created(known_car):
+        return False  # the car may have been merged into another one since it was shown
+    car = known_car
     payload = {
         "vehicle": car.pk,
         "vin": car.vin,
@@ -115,7 +116,7 @@ def _find(client: CreationClient, vin: str) -> FleetioVehicle | None:
 
 
 def _create(client: CreationClient, car: Vehicle, wanted: dict[str, Any]) -> FleetioVehicle:
-    if any(plain(vehicle.vin) == wanted["vin"] for vehicle in client.list_archived_vehicles()):
+    if any(vehicle.vin == wanted["vin"] for vehicle in client.list_archived_vehicles()):
         raise _refused("Fleetio has archived the vehicle with this VIN: restore it there")
     try:
         return client.create_vehicle(_draft(car, wanted))
@@ -169,7 +170,7 @@ def deliver_fill(
     if car is None or car.fleetio_id is None or car.fleetio_id != entry.payload["fleetio_id"]:
         return Sent("not sent: the car is not this Fleetio vehicle any more")
     record = client.get_vehicle(car.fleetio_id)
-    if record.archived or plain(record.vin) != car.vin:
+    if record.archived or record.vin != car.vin:
         return Sent("not sent: Fleetio has archived it, or names another VIN now")
     blanks = {name: getattr(car, name) for name in DETAILS if name in record.blank}
     fields = {name: value for name, value in blanks.items() if value}

@@ -51,8 +51,8 @@ def match(*, client: FleetClient, now: datetime) -> Matched:
     """
     cars = list(Vehicle.objects.order_by("pk"))  # a match made while the list is read stays
     listed = [vehicle for vehicle in client.list_vehicles() if not vehicle.archived]
-    by_vin = {plain(vehicle.vin): vehicle for vehicle in listed if plain(vehicle.vin)}
-    twice = {v for v, n in Counter(plain(vehicle.vin) for vehicle in listed).items() if n > 1}
+    by_vin = {vehicle.vin: vehicle for vehicle in listed if vehicle.vin}
+    twice = {vin for vin, count in Counter(v.vin for v in listed).items() if count > 1}
     result = Matched()
     for car in cars:
         found = by_vin.get(car.vin or "")
@@ -68,11 +68,6 @@ def match(*, client: FleetClient, now: datetime) -> Matched:
         else:
             result.unmatched.append(car)
     return result
-
-
-def plain(vin: str | None) -> str:
-    """A VIN as it is compared: in capitals and without blanks, however somebody typed it."""
-    return "".join((vin or "").split()).upper()
 
 
 @transaction.atomic

@@ -33,6 +33,7 @@ class Lease:
     until: datetime
     renewed: float = field(default_factory=time.monotonic)
     is_lost: bool = False
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def is_held(self) -> bool:
         """Look whether it is still ours; a process that was stopped for long may have lost it."""
@@ -40,12 +41,22 @@ class Lease:
 
     def renew(self) -> None:
         """Move the end of the lease by the time that has passed since it was last written."""
-        seconds = time.monotonic() - self.renewed
-        until = self.until + timedelta(seconds=seconds)
-        if self.rows.filter(**{self.column: self.until}).update(**{self.column: until}):
-            self.until, self.renewed = until, self.renewed + seconds
-        else:
-            self.is_lost = True
+        with self._writing:
+            seconds = time.monotonic() - self.renewed
+            until = self.until + timedelta(seconds=seconds)
+            if self._write(until):
+                self.until, self.renewed = until, self.renewed + seconds
+            else:
+                self.is_lost = True
+
+    def give_back(self) -> None:
+        """End it, if it is ours: who was held up for long may have been followed by another."""
+        with self._writing:
+            self._write(None)
+
+    def _write(self, until: datetime | None) -> bool:
+        mine = self.rows.filter(**{self.column: self.until})
+        return bool(mine.update(**{self.column: until}))
 
 
 class _Keeper:

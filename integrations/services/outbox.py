@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
 from django.db.models import CharField, Model, QuerySet
 
 from integrations import registry
@@ -72,6 +73,7 @@ def cancel(entries: QuerySet[OutboxEntry], *, reason: str, now: datetime) -> int
     )
 
 
+@transaction.atomic
 def retry(entry: OutboxEntry, *, now: datetime, user: Any = None) -> bool:
     """Give a row that was given up, or waits, another chance now; a person asked for it."""
     changed = OutboxEntry.objects.filter(

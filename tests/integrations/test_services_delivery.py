@@ -204,10 +204,12 @@ def test_a_row_that_somebody_claimed_a_moment_earlier_is_left_to_them(outside: O
     assert seen(entry) == ("sending", 1)
 
 
+@pytest.mark.parametrize("answers", [[], [failure(Outcome.REJECTED)]], ids=["sent", "refused"])
 def test_an_attempt_whose_row_somebody_took_over_meanwhile_writes_nothing(
-    outside: Outside,
+    outside: Outside, answers: list[Any]
 ) -> None:
     entry = write()
+    outside.answers = answers
     later = NOW + 2 * MINUTE
 
     def take_over(_: OutboxEntry) -> None:
@@ -218,6 +220,7 @@ def test_an_attempt_whose_row_somebody_took_over_meanwhile_writes_nothing(
 
     assert seen(entry) == ("sending", 7)
     assert entry.lease_until == later
+    assert not Activity.objects.exists()
 
 
 # --- Killed, lost, unclear --------------------------------------------------------------------

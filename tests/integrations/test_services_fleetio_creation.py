@@ -309,3 +309,12 @@ def test_one_wish_waits_at_a_time(
 
 def test_a_car_without_a_match_has_nothing_to_fill(world: World, car: Vehicle, user: User) -> None:
     assert not fill(world, car, user)
+
+
+def test_a_car_that_was_merged_since_it_was_chosen_is_left_out(
+    world: World, car: Vehicle, user: User
+) -> None:
+    Vehicle.objects.filter(pk=car.pk).delete()
+
+    assert not queue(world, car, user)
+    assert not OutboxEntry.objects.exists()

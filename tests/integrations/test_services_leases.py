@@ -115,3 +115,16 @@ def test_the_end_of_a_lost_lease_does_not_end_that_of_its_follower() -> None:
     with leases.only_sender("fleetio", owner="b", now=NOW + 10 * SECOND):
         first.__exit__(None, None, None)
         assert ProviderGate.objects.get(name="fleetio").lease_owner == "b"
+
+
+@pytest.mark.django_db
+def test_a_lease_is_given_back_as_it_was_last_renewed_and_only_while_it_is_ours() -> None:
+    car = make_vehicle(poll_lease_until=UNTIL)
+    mine, late = lease_of(car.pk), lease_of(car.pk)
+    mine.renewed -= 5
+    mine.renew()
+
+    late.give_back()
+    assert Vehicle.objects.get().poll_lease_until == mine.until
+    mine.give_back()
+    assert Vehicle.objects.get().poll_lease_until is None

@@ -71,7 +71,7 @@ def test_all_pages_of_vehicles_are_read_and_read_tolerantly() -> None:
     first = {
         "id": 1,
         "name": "Van 1",
-        "vin": " 1ftfw1e50nfa00001 ",
+        "vin": " 1ftfw1e50 nfa00001 ",
         "primary_meter_unit": "mi",
         "primary_meter_value": "12,345.6",
         "archived_at": None,
