@@ -16,9 +16,25 @@ from kombu.transport import redis
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetportal.settings")
 
-# A worker that loses Redis in the middle of a task would try to give the message back to it, and
-# die of that. What is due stands in the database and is found there, so nothing is given back.
-redis.Channel.do_restore = False
+
+class Channel(redis.Channel):
+    """A worker that loses Redis in the middle of a task would die of the message that it cannot
+    give back or confirm any more. What is due stands in the database and is found there, so a
+    message of a connection that is gone is let go.
+    """
+
+    do_restore = False
+
+    def basic_ack(self, *args: Any, **options: Any) -> None:
+        if self.connection is not None:
+            super().basic_ack(*args, **options)
+
+    def basic_reject(self, *args: Any, **options: Any) -> None:
+        if self.connection is not None:
+            super().basic_reject(*args, **options)
+
+
+redis.Transport.Channel = Channel
 
 
 class Broker(Connection):
