@@ -59,6 +59,7 @@ ALLOWED_HOSTS = _split("ALLOWED_HOSTS") or [_site.hostname, "localhost", "127.0.
 CSRF_TRUSTED_ORIGINS = [f"{_site.scheme}://{_site.netloc}"]
 
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=_is_https)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # machines ask beside the proxy
 SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=_is_https)
 CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=_is_https)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _is_https else None

@@ -34,6 +34,15 @@ def test_healthz_asks_nobody_else(client: Client) -> None:
     assert client.post("/healthz").status_code == 405
 
 
+def test_a_machine_that_asks_beside_the_proxy_is_not_sent_to_it(
+    client: Client, well: Heartbeat, settings: Settings
+) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert client.get("/healthz").status_code == 200
+    assert ready(client)[0] == 200
+    assert client.get("/admin/login/").status_code == 301
+
+
 def test_a_portal_that_is_well_is_ready(client: Client, well: Heartbeat) -> None:
     assert ready(client) == (
         200,
