@@ -138,10 +138,10 @@ def test_serve_behind_a_proxy_that_ends_tls_knows_that_it_is_https(portal: Porta
 
         def ask(**headers: str) -> requests.Response:
             headers["Host"] = "fleet.example.com"
-            url = portal.url + "/healthz"
+            url = portal.url + "/admin/login/"
             return requests.get(url, headers=headers, timeout=10, allow_redirects=False)
 
         assert ask(**{"X-Forwarded-Proto": "https"}).status_code == 200
         plain = ask()
         assert plain.status_code == 301
-        assert plain.headers["Location"] == "https://fleet.example.com/healthz"
+        assert plain.headers["Location"] == "https://fleet.example.com/admin/login/"
