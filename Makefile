@@ -60,8 +60,9 @@ fmt: $(VENV)/.development  ## Rewrite to the house style
 	@$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/.development  ## CPU, speed and memory of the whole chain for 200 vehicles
+bench: $(VENV)/.development  ## CPU, speed and memory of the whole chain, and of the webhook endpoint
 	@$(BIN)/python -m tests.benchmarks.chain $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.webhooks
 
 .PHONY: clean
 clean:  ## Remove the virtualenv and all caches; databases stay

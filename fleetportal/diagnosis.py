@@ -1,12 +1,8 @@
 """What `doctor` looks at: one finding for each thing, with what to do about it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from smtplib import SMTPException
 
-import requests
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import get_connection
@@ -15,22 +11,15 @@ from django.db.migrations.executor import MigrationExecutor
 from kombu import Connection as BrokerConnection
 from kombu.exceptions import KombuError
 
-from fleetportal import clock
+from fleetportal import clock, diagnosis_smartcar
+from fleetportal.findings import Found
 from integrations import conf
 from integrations.clients.errors import ClientError, Outcome
 from integrations.models import Connection, Heartbeat, OAuthToken
 from integrations.models.encryption import DecryptionError
 from integrations.services import gates
 
-MAX_CLOCK_ERROR = 60
 MAX_BEAT_AGE = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    what: str
-    is_good: bool
-    text: str
 
 
 def examine() -> Iterator[Found]:
@@ -39,10 +28,13 @@ def examine() -> Iterator[Found]:
     yield database
     yield _broker()
     if database.is_good:
-        checks: list[Callable[[], Found]] = [_keys, _beat, _connections]
+        checks: list[Callable[[], Found]] = [_keys, _beat, _connections, diagnosis_smartcar.webhook]
         for check in checks:
             yield check()
-    yield from _smartcar()
+    yield from diagnosis_smartcar.credentials()
+    if database.is_good:
+        yield from diagnosis_smartcar.generation()
+        yield from diagnosis_smartcar.subscribed()
     yield from _fleetio()
     yield _mail()
 
@@ -101,51 +93,6 @@ def _connections() -> Found:
     return Found("connections", not problems, "; ".join(problems) or f"{active} active")
 
 
-def _smartcar() -> Iterator[Found]:
-    if not conf.has_smartcar():
-        hint = "not set up; set SMARTCAR_CLIENT_ID and SMARTCAR_CLIENT_SECRET"
-        yield Found("Smartcar", False, hint)
-        return
-    try:
-        # No refresh token looks like this one: being told so proves the credentials good.
-        conf.get_smartcar_client(someone_waits=True).refresh("fleet-portal-doctor")
-    except ClientError as exc:
-        if exc.outcome is Outcome.RECONNECT:
-            yield _accepted()
-            yield _clock(settings.SMARTCAR_AUTH_ORIGIN)
-        elif exc.outcome is Outcome.STOP:
-            hint = "look at SMARTCAR_CLIENT_ID and SMARTCAR_CLIENT_SECRET"
-            yield Found("Smartcar", False, f"refuses our credentials; {hint}")
-        else:
-            yield Found("Smartcar", False, f"cannot be reached ({exc})")
-    else:
-        yield _accepted()
-
-
-def _accepted() -> Found:
-    resumed = _resume(gates.SMARTCAR_TOKENS, gates.SMARTCAR)
-    return Found("Smartcar", True, "accepts our credentials" + resumed)
-
-
-def _resume(*names: str) -> str:
-    """Credentials that are good again end a pause at once."""
-    resumed = [gates.resume(name, now=clock.now()) for name in names]
-    return "; calls were paused and go on now" if any(resumed) else ""
-
-
-def _clock(url: str) -> Found:
-    """Compare with the provider's clock: tokens and readings are worth nothing on a wrong one."""
-    try:
-        answer = requests.head(url, timeout=(5, 10))
-        theirs = parsedate_to_datetime(answer.headers["Date"])
-    except (requests.RequestException, KeyError, ValueError):
-        return Found("clock", True, "not compared: the provider named no time")
-    off = abs((datetime.now(UTC) - theirs).total_seconds())
-    if off > MAX_CLOCK_ERROR:
-        return Found("clock", False, f"{off:.0f} s away from Smartcar's; set up time service")
-    return Found("clock", True, "agrees with Smartcar's")
-
-
 def _fleetio() -> Iterator[Found]:
     if not conf.has_fleetio():
         hint = "not set up; set FLEETIO_API_TOKEN and FLEETIO_ACCOUNT_TOKEN"
@@ -161,7 +108,7 @@ def _fleetio() -> Iterator[Found]:
         hint = "no account of this key has the FLEETIO_ACCOUNT_TOKEN; look at both"
         yield Found("Fleetio", False, hint)
     else:
-        yield Found("Fleetio", True, f"account {name}{_resume(gates.FLEETIO)}")
+        yield Found("Fleetio", True, f"account {name}{diagnosis_smartcar.resume(gates.FLEETIO)}")
 
 
 def _mail() -> Found:

@@ -91,6 +91,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "fleetportal.deliveries.DeliveriesMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -202,11 +203,15 @@ MAINTENANCE_EMAILS = _split("MAINTENANCE_EMAILS")
 
 # --- Smartcar ---------------------------------------------------------------------------------
 
-SMARTCAR_API_VERSION = _text("SMARTCAR_API_VERSION", "v2")
-if SMARTCAR_API_VERSION != "v2":
-    raise ImproperlyConfigured("SMARTCAR_API_VERSION must be v2.")
+SMARTCAR_API_VERSION = _text("SMARTCAR_API_VERSION", "v3")
+if SMARTCAR_API_VERSION not in {"v2", "v3"}:
+    raise ImproperlyConfigured("SMARTCAR_API_VERSION must be v3 or v2.")
 SMARTCAR_CLIENT_ID = _text("SMARTCAR_CLIENT_ID")
 SMARTCAR_CLIENT_SECRET = _text("SMARTCAR_CLIENT_SECRET")
+SMARTCAR_V3_CLIENT_ID = _text("SMARTCAR_V3_CLIENT_ID") or SMARTCAR_CLIENT_ID
+SMARTCAR_V3_CLIENT_SECRET = _text("SMARTCAR_V3_CLIENT_SECRET") or SMARTCAR_CLIENT_SECRET
+SMARTCAR_APPLICATION_ID = _text("SMARTCAR_APPLICATION_ID") or SMARTCAR_CLIENT_ID
+SMARTCAR_WEBHOOK_ID = _text("SMARTCAR_WEBHOOK_ID")
 SMARTCAR_REDIRECT_URI = _text("SMARTCAR_REDIRECT_URI") or (SITE_URL + "/connect/callback/")
 SMARTCAR_MANAGEMENT_TOKENS = _split("SMARTCAR_MANAGEMENT_TOKEN")
 SMARTCAR_MODE = _text("SMARTCAR_MODE", "live")
@@ -217,6 +222,13 @@ SMARTCAR_AUTH_ORIGIN = _text("SMARTCAR_AUTH_ORIGIN", "https://auth.smartcar.com/
 SMARTCAR_CONNECT_ORIGIN = _text("SMARTCAR_CONNECT_ORIGIN", "https://connect.smartcar.com")
 SMARTCAR_MANAGEMENT_API_ORIGIN = _text(
     "SMARTCAR_MANAGEMENT_API_ORIGIN", "https://management.smartcar.com"
+)
+SMARTCAR_VEHICLE_API_V3_ORIGIN = _text(
+    "SMARTCAR_VEHICLE_API_V3_ORIGIN", "https://vehicle.api.smartcar.com"
+)
+SMARTCAR_IAM_ORIGIN = _text("SMARTCAR_IAM_ORIGIN", "https://iam.smartcar.com/oauth2/token")
+SMARTCAR_MANAGEMENT_API_V3_ORIGIN = _text(
+    "SMARTCAR_MANAGEMENT_API_V3_ORIGIN", "https://management.api.smartcar.com"
 )
 SMARTCAR_READ_TIMEOUT = env.float("SMARTCAR_READ_TIMEOUT", default=65)
 SMARTCAR_CALLS_PER_VEHICLE_MONTH = env.int("SMARTCAR_CALLS_PER_VEHICLE_MONTH", default=500)

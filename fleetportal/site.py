@@ -25,6 +25,8 @@ ORDER = (
     "Connection",
     "VehicleGroup",
     "OutboxEntry",
+    "WebhookEvent",
+    "WebhookEndpoint",
     "Activity",
     "TroubleCode",
     "Signal",

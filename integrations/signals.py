@@ -1,7 +1,9 @@
 """What others may listen to. `maintenance` does; nothing here knows who listens.
 
 readings_recorded: sent inside the ingest transaction when something new was stored, with
-    vehicle (Vehicle), codes (set of signal codes), signals (every Signal that the vehicle ever
+    vehicle (Vehicle), codes (set of signal codes that have a newer state, or an older one when a
+    reading was taken back), late (set of those whose past is another one than before: a reading
+    came late, was corrected, or was judged anew), signals (every Signal that the vehicle ever
     gave, as it stands now), now.
 connection_changed: sent in the transaction that changed a connection's status, with connection,
     user (who did it in the admin, or None), now.

@@ -12,7 +12,17 @@ from fleetportal import clock
 from integrations import conf, registry
 from integrations.clients.errors import ClientError
 from integrations.models import Heartbeat
-from integrations.services import connections, delivery, polling, reconcile, tokens
+from integrations.services import (
+    connections,
+    delivery,
+    moving,
+    polling,
+    reconcile,
+    revoking,
+    subscriptions,
+    tokens,
+    webhooks,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -27,38 +37,74 @@ def heartbeat() -> None:
 
 @shared_task
 def finish_interrupted_refreshes() -> int:
-    if not conf.has_smartcar():
+    client = conf.get_pair_client()
+    if client is None:
         return 0
-    client = conf.get_smartcar_client()
-    return tokens.finish_interrupted(client=client, now=clock.now()).refreshed
+    asks = not conf.is_v3()
+    return tokens.finish_interrupted(client=client, now=clock.now(), asks_driver=asks).refreshed
 
 
 @shared_task
 def refresh_due_tokens() -> int:
-    if not conf.has_smartcar():
-        return 0
-    client = conf.get_smartcar_client()
-    return tokens.refresh_due(client=client, now=clock.now()).refreshed
+    """Under v3 the application's token, early; and v2's pairs, so that there is a way back."""
+    done, now = 0, clock.now()
+    if conf.is_v3() and conf.has_smartcar():
+        done += tokens.renew_application(client=conf.get_smartcar_client(), now=now).refreshed
+    if client := conf.get_pair_client():
+        asks = not conf.is_v3()
+        done += tokens.refresh_due(client=client, now=now, asks_driver=asks).refreshed
+    return done
 
 
 @shared_task
 def list_missing_vehicles() -> int:
     if not conf.has_smartcar():
         return 0
-    return connections.list_missing(client=conf.get_smartcar_client(), now=clock.now())
+    client, now = conf.get_smartcar_client(), clock.now()
+    found = connections.list_missing(client=client, now=now)
+    try:
+        return found + moving.take_over(client=client, now=now)
+    except ClientError as exc:  # tried again in some minutes
+        logger.warning("cars were not looked up: %s", exc)
+        return found
+
+
+@shared_task
+def subscribe_vehicles() -> int:
+    """The cars that do not report to the webhook yet."""
+    webhook_id = settings.SMARTCAR_WEBHOOK_ID
+    if not conf.has_smartcar() or not webhook_id:
+        return 0
+    client = conf.get_smartcar_client()
+    return subscriptions.subscribe_missing(client=client, webhook_id=webhook_id, now=clock.now())
+
+
+@shared_task
+def reconcile_subscriptions() -> int:
+    """Compare with Smartcar's list of subscriptions, and subscribe what is missing there."""
+    webhook_id = settings.SMARTCAR_WEBHOOK_ID
+    if not conf.has_smartcar() or not webhook_id:
+        return 0
+    client = conf.get_smartcar_client()
+    try:
+        return subscriptions.reconcile(client=client, webhook_id=webhook_id, now=clock.now())
+    except ClientError as exc:
+        logger.warning("subscriptions were not compared: %s", exc)
+        return 0
 
 
 @shared_task
 def finish_revoking() -> int:
     if not conf.has_smartcar():
         return 0
-    return connections.finish_revoking(client=conf.get_smartcar_client(), now=clock.now())
+    return revoking.finish_revoking(client=conf.get_smartcar_client(), now=clock.now())
 
 
 @shared_task
 def reconcile_connections() -> int:
-    """Consents that ended at Smartcar; needs the management token."""
-    if not conf.has_smartcar() or not settings.SMARTCAR_MANAGEMENT_TOKENS:
+    """Consents that ended at Smartcar; v2's list needs the management token."""
+    can_list = conf.is_v3() or bool(settings.SMARTCAR_MANAGEMENT_TOKENS)
+    if not conf.has_smartcar() or not can_list:
         return 0
     try:
         found = reconcile.reconcile(client=conf.get_smartcar_client(), now=clock.now())
@@ -112,3 +158,14 @@ def deliver_fleetio() -> int:
     if not conf.has_fleetio():
         return 0
     return delivery.deliver_due(clock=clock.now, lanes=[registry.FLEETIO]).done
+
+
+@shared_task
+def process_webhooks() -> int:
+    """What Smartcar said by itself; nothing is woken while it waits for its answer."""
+    return webhooks.process_due(now=clock.now()).processed
+
+
+@shared_task
+def forget_old_webhooks() -> int:
+    return webhooks.forget_old(now=clock.now())

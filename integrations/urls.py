@@ -1,8 +1,8 @@
-"""The driver's addresses."""
+"""The addresses of drivers and providers."""
 
 from django.urls import path
 
-from integrations import views
+from integrations import views, webhook_views
 
 app_name = "integrations"
 
@@ -10,4 +10,5 @@ urlpatterns = [
     path("connect/callback/", views.callback, name="callback"),
     path("connect/<str:token>/", views.connect, name="connect"),
     path("driver/<str:token>/", views.driver, name="driver"),
+    path("webhooks/smartcar/", webhook_views.smartcar_webhook, name="smartcar_webhook"),
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +21,14 @@ from integrations import conf, consent
 from integrations.clients.errors import ClientError, Outcome
 from integrations.consent import Share
 from integrations.models import ConnectLink, Driver, PortalSettings
-from integrations.services import connect_links, connections
+from integrations.services import connect_links, connections, revoking
+from integrations.services.connections import Connected
 
 logger = logging.getLogger(__name__)
 
 STATES = "connect_states"
 STATES_KEPT = 10
+USER_ID = re.compile(r"[!-~]{1,64}")  # what a header and our column can hold
 
 
 @never_cache
@@ -45,6 +48,8 @@ def connect(request: HttpRequest, token: str) -> HttpResponseBase:
         return redirect(
             connections.connect_url(link, state=_new_state(request, link), client=client)
         )
+    if link.reauthenticates:
+        return _page(request, "sign_in_again", link=link)
     scope = connections.scope(client)
     return _page(
         request,
@@ -66,27 +71,32 @@ def callback(request: HttpRequest) -> HttpResponse:
         logger.info("connect link %s: Connect answered %s", link.pk, error[:40])
         problem = consent.problem(error, request.GET)
         return _page(request, "connect_problem", link=link, problem=problem, retry=_retry(link))
+    if link.reauthenticates_id:
+        return _signed_in_again(request, link)
+    # v3 gives the driver's id, under either spelling; v2 a code that is exchanged for it.
+    user_id = request.GET.get("user_id") or request.GET.get("userId") or ""
     code = request.GET.get("code", "")
-    if not code or len(code) > 512:
+    is_given = USER_ID.fullmatch(user_id) if conf.is_v3() else 0 < len(code) <= 512
+    if not is_given:
         return _page(request, "state_unknown", status=400)
-    return _finish(request, link, code)
+    return _finish(request, link, code=code, user_id=user_id)
 
 
-def _finish(request: HttpRequest, link: ConnectLink, code: str) -> HttpResponse:
+def _finish(request: HttpRequest, link: ConnectLink, *, code: str, user_id: str) -> HttpResponse:
     try:
         connected = connections.finish(
             link,
             code=code,
+            user_id=user_id,
             client=conf.get_smartcar_client(someone_waits=True),
             mode=settings.SMARTCAR_MODE,
+            webhook_id=settings.SMARTCAR_WEBHOOK_ID,
             now=clock.now(),
         )
     except connections.LinkUsedError:
-        link.refresh_from_db()
-        state = link.state(clock.now())
-        if state is ConnectLink.State.VALID:  # another window is using it at this moment
-            state = ConnectLink.State.USED
-        return _page(request, "link_closed", status=410, link=link, state=state.value)
+        return _link_used(request, link)
+    except connections.NotVouchedError:
+        return _page(request, "state_unknown", status=400)
     except ClientError as exc:
         logger.warning("connect link %s: %s", link.pk, exc)
         is_ours = exc.outcome in {Outcome.STOP, Outcome.REJECTED}
@@ -101,8 +111,33 @@ def _finish(request: HttpRequest, link: ConnectLink, code: str) -> HttpResponse:
             problem=problem,
             retry=_retry(link),
         )
+    return _connected(request, link, connected)
+
+
+def _signed_in_again(request: HttpRequest, link: ConnectLink) -> HttpResponse:
+    """The driver only signed in at the maker: there is no code, the consent stays as it was."""
+    vehicle_id = request.GET.get("vehicle_id") or request.GET.get("vehicleId") or ""
+    try:
+        connection = connections.signed_in_again(link, smartcar_id=vehicle_id, now=clock.now())
+    except connections.LinkUsedError:
+        return _link_used(request, link)
+    if connection is None:
+        return _page(request, "state_unknown", status=400)
+    cars = [way.vehicle for way in connection.accesses.filter(ended_at__isnull=True)]
+    return _connected(request, link, Connected(connection, cars))
+
+
+def _connected(request: HttpRequest, link: ConnectLink, connected: Connected) -> HttpResponse:
     driver_url = connect_links.driver_path(link.driver)
     return _page(request, "connected", link=link, connected=connected, driver_url=driver_url)
+
+
+def _link_used(request: HttpRequest, link: ConnectLink) -> HttpResponse:
+    link.refresh_from_db()
+    state = link.state(clock.now())
+    if state is ConnectLink.State.VALID:  # another window is using it at this moment
+        state = ConnectLink.State.USED
+    return _page(request, "link_closed", status=410, link=link, state=state.value)
 
 
 @never_cache
@@ -138,7 +173,7 @@ def _find(shares: Sequence[Share], pk: str) -> Share | None:
 def _withdraw(request: HttpRequest, person: Driver, share: Share | None) -> HttpResponse:
     """End the consent. Asked twice, or for a foreign one, it does nothing."""
     if share is not None:
-        connections.revoke(
+        revoking.revoke(
             share.connection,
             client=conf.get_smartcar_client(someone_waits=True),
             reason=_("Withdrawn by the driver"),
@@ -169,7 +204,8 @@ def _take_state(request: HttpRequest) -> ConnectLink | None:
         return None
     request.session[STATES] = [pair for pair in kept if pair not in found]
     request.session.save()  # before the exchange: a second request must not find it
-    return ConnectLink.objects.select_related("driver", "group").filter(pk=found[0][1]).first()
+    rows = ConnectLink.objects.select_related("driver", "group", "reauthenticates__connection")
+    return rows.filter(pk=found[0][1]).first()
 
 
 def _retry(link: ConnectLink) -> str:

@@ -1,6 +1,6 @@
 """The one place that listens to `integrations`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,13 +14,20 @@ from maintenance.services import evaluation, notices, wanted
 
 @receiver(readings_recorded)
 def on_readings_recorded(
-    sender: Any, vehicle: Vehicle, signals: Sequence[Signal], now: datetime, **kwargs: Any
+    sender: Any,
+    *,
+    vehicle: Vehicle,
+    signals: Sequence[Signal],
+    now: datetime,
+    codes: Collection[str] = (),
+    late: Collection[str] = (),
+    **kwargs: Any,
 ) -> None:
     """Decide at once, in the same transaction that stored the readings."""
     newly_identified = vehicle.identified_at == now
     if newly_identified or not any(signal.is_wanted for signal in signals):
         wanted.write_for(vehicle, list(vehicle.signals.all()))
-    evaluation.evaluate(vehicle, signals, now=now)
+    evaluation.evaluate(vehicle, signals, codes=codes, late=late, now=now)
 
 
 @receiver(connection_changed)

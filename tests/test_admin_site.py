@@ -15,14 +15,25 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from fleetportal import clock
-from integrations.models import Heartbeat, Make, OutboxEntry, PortalSettings, ProviderGate, Signal
+from integrations.models import (
+    Heartbeat,
+    Make,
+    OutboxEntry,
+    PortalSettings,
+    ProviderGate,
+    Signal,
+    WebhookEndpoint,
+)
+from integrations.services import webhook_setup
 from maintenance.models import Rule
 from tests import factories as make
 from tests.factories import NOW
+from tests.integrations import deliveries
 
 MODELS = [*apps.get_app_config("integrations").get_models()]
 MODELS += [*apps.get_app_config("maintenance").get_models()]
-LISTED = [model for model in MODELS if model is not PortalSettings]
+# Their lists are pages of their own.
+LISTED = [model for model in MODELS if model not in {PortalSettings, WebhookEndpoint}]
 
 ROWS: dict[str, Callable[[], Any]] = {
     "Activity": lambda: make.make_activity(vehicle=make.make_vehicle(), about=make.make_driver()),
@@ -42,6 +53,8 @@ ROWS: dict[str, Callable[[], Any]] = {
     "Make": lambda: Make.objects.create(name=f"M{Make.objects.count()}", refresh_minutes=5),
     "Vehicle": lambda: make.make_alert(vehicle=make.make_vehicle(group=make.make_group())).vehicle,
     "VehicleAccess": make.make_access,
+    "WebhookEvent": lambda: deliveries.process(deliveries.state(make.make_access())),
+    "WebhookEndpoint": webhook_setup.endpoint,
     "VehicleGroup": lambda: make.make_vehicle(group=make.make_group()).group,
     "Alert": lambda: make.make_issue().alert,
     "FleetioIssue": make.make_issue,

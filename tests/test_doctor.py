@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django.db.migrations.executor import MigrationExecutor
 from pytest_django import Settings
 
-from fleetportal import clock, diagnosis
+from fleetportal import clock, diagnosis, diagnosis_smartcar
 from integrations.models import Heartbeat
 from integrations.sandbox import FOREVER, Fault, Sandbox
 from integrations.services import gates
@@ -34,6 +34,7 @@ SECRETS = (
 def sandbox(settings: Settings) -> Iterator[Sandbox]:
     """A portal where everything is well."""
     with sandbox_for(settings, vehicles=1) as running:
+        settings.SMARTCAR_V3_CLIENT_ID = settings.SMARTCAR_CLIENT_ID  # v3 is not prepared
         Heartbeat.objects.create(name="beat", at=clock.now())
         yield running
 
@@ -66,7 +67,7 @@ def test_everything_is_well(sandbox: Sandbox) -> None:
     assert (code, last) == (0, "Everything is well")
     assert found["broker"] == "ok  answers (embedded: use manage.py serve)"
     assert found["encryption key"] == "ok  opens all 1 stored tokens"
-    assert found["Smartcar"] == "ok  accepts our credentials"
+    assert found["Smartcar"] == "ok  accepts our credentials (v2)"
     assert found["clock"] == "ok  agrees with Smartcar's"
     assert found["Fleetio"] == "ok  account Sandbox Fleet"
     assert found["mail"] == "ok  the server answers"
@@ -119,7 +120,7 @@ def test_a_clock_that_is_wrong(
         def now(cls, tz: Any = None) -> Any:
             return super().now(tz) + timedelta(minutes=minutes)
 
-    monkeypatch.setattr(diagnosis, "datetime", Wrong)
+    monkeypatch.setattr(diagnosis_smartcar, "datetime", Wrong)
     assert "set up time service" in bad("clock")
 
 

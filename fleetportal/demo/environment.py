@@ -52,7 +52,7 @@ def _port(argv: list[str]) -> int:
 
 def _settings(folder: Path, port: int) -> dict[str, str]:
     with Sandbox(vehicles=1, drivers=1) as sandbox:  # takes free ports, and tells the addresses
-        providers = sandbox.environment()
+        providers = sandbox.environment("v3", webhooks=True)
     return {
         **providers,
         MARK: str(folder),

@@ -4,7 +4,7 @@ from django.db.models import Count
 from rich.console import Console
 from rich.table import Table
 
-from integrations.models import Driver, OutboxEntry, Reading, Vehicle
+from integrations.models import Driver, OutboxEntry, Reading, Vehicle, WebhookEvent
 from integrations.services import fleetio_vehicles
 from maintenance.models import Alert, FleetioIssue
 from maintenance.services import announcements
@@ -20,6 +20,7 @@ def rows() -> list[tuple[str, str]]:
         ("Drivers connected", f"{Driver.objects.filter(connections__isnull=False).count()}"),
         ("Vehicles", f"{Vehicle.objects.count()}"),
         ("Vehicles matched in Fleetio", f"{Vehicle.objects.exclude(fleetio_id=None).count()}"),
+        ("Webhook events", f"{WebhookEvent.objects.filter(state='processed').count()} processed"),
         ("Readings", quality),
     ]
     alerts = Alert.objects.exclude(status=Alert.Status.PENDING).order_by()

@@ -5,11 +5,12 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from django.urls import reverse
+
 from fleetportal import clock
 from integrations import conf, registry
-from integrations.models import Vehicle
-from integrations.sandbox import Sandbox
-from integrations.services import delivery, polling
+from integrations.sandbox import Car, Sandbox
+from integrations.services import delivery, polling, webhook_setup, webhooks
 from maintenance import tasks
 
 PAST = timedelta(days=8)
@@ -40,13 +41,23 @@ class Simulation:
                 weekly()
             progress(number, steps)
 
+    def register_webhook(self, portal_url: str) -> None:
+        """What an admin does in Smartcar's dashboard: enter the address, and let it be verified."""
+        webhook_setup.open_window(now=clock.now(), user=None)
+        self.sandbox.smartcar.webhooks.url = portal_url + reverse("integrations:smartcar_webhook")
+        if not self.sandbox.smartcar.webhooks.verify():
+            raise RuntimeError("the portal did not answer the webhook's verification")
+        webhook_setup.close_window(now=clock.now(), user=None)
+
     def work(self) -> None:
-        """What workers do: read, decide, match, deliver."""
+        """Cars report; then what workers do: take that in, read who is due, decide, deliver."""
+        for car in self.sandbox.fleet.cars:
+            if not car.is_asleep:
+                self.sandbox.smartcar.webhooks.report(car, wait=True)
+        webhooks.process_due(now=clock.now(), limit=None)
         client, policy = conf.get_smartcar_client(), conf.poll_policy()
-        for vehicle_id in polling.due_vehicles(now=clock.now(), every=True):
-            polling.poll_vehicle(
-                vehicle_id, client=client, policy=policy, now=clock.now(), asked_at=clock.now()
-            )
+        for vehicle_id in polling.due_vehicles(now=clock.now()):
+            polling.poll_vehicle(vehicle_id, client=client, policy=policy, now=clock.now())
         tasks.evaluate_due_vehicles()
         tasks.sync_fleetio()
         self.deliver()
@@ -56,7 +67,7 @@ class Simulation:
 
 
 class Live:
-    """The scenario plays on in real time: cars drive, codes come and go, due cars are read."""
+    """The scenario plays on in real time: cars drive and report, codes come and go."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -73,8 +84,8 @@ class Live:
     def _run(self) -> None:
         while not self._stop.wait(LIVE_SECONDS):
             self._drive()
-            # A day of polling is squeezed into minutes.
-            Vehicle.objects.filter(pk__in=self._some()).update(next_poll_at=clock.now())
+            for car in self._some():
+                self._sandbox.smartcar.webhooks.report(car)
 
     def _drive(self) -> None:
         now = clock.now()
@@ -88,6 +99,6 @@ class Live:
     def _code(self) -> str:
         return self._random.choice(LIVE_CODES)
 
-    def _some(self) -> list[int]:
-        ids = list(Vehicle.objects.values_list("pk", flat=True))
-        return self._random.sample(ids, min(4, len(ids)))
+    def _some(self) -> list[Car]:
+        cars = self._sandbox.fleet.cars
+        return self._random.sample(list(cars), min(4, len(cars)))

@@ -1,6 +1,7 @@
 """The admin of cars and connections. Importing the modules registers them."""
 
 from integrations.admin import (
+    accesses,
     connect_links,
     connections,
     drivers,
@@ -8,9 +9,12 @@ from integrations.admin import (
     readings,
     system,
     vehicles,
+    webhook_endpoint,
+    webhook_events,
 )
 
 __all__ = [
+    "accesses",
     "connect_links",
     "connections",
     "drivers",
@@ -18,4 +22,6 @@ __all__ = [
     "readings",
     "system",
     "vehicles",
+    "webhook_endpoint",
+    "webhook_events",
 ]

@@ -1,7 +1,8 @@
-"""What drivers consented to, the tokens that came of it, and the ways to reach cars."""
+"""What drivers consented to, and the tokens that came of it."""
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -14,8 +15,9 @@ from integrations import conf
 from integrations.admin import confirm, troubles, words
 from integrations.admin.base import Panel, ReadOnlyAdmin, acting_user
 from integrations.admin.panels import timeline
+from integrations.admin.reporting import subscription_badge
 from integrations.models import Connection, OAuthToken, VehicleAccess
-from integrations.services import connections
+from integrations.services import revoking
 
 Status = Connection.Status
 
@@ -39,11 +41,25 @@ class ConnectionAdmin(ReadOnlyAdmin):
         (None, {"fields": ("driver", "shown_status", "reason", "since", "made")}),
         (
             gettext_lazy("At Smartcar"),
-            {"fields": ("smartcar_user_id", "mode", "permissions_asked", "vehicles_listed_at")},
+            {
+                "fields": (
+                    "smartcar_user_id",
+                    "mode",
+                    "permissions_asked",
+                    ("vehicles_listed_at", "generation"),
+                )
+            },
         ),
         (gettext_lazy("New cars"), {"fields": ("group",)}),
     )
-    readonly_fields = ("shown_status", "reason", "since", "made", "permissions_asked")
+    readonly_fields = (
+        "shown_status",
+        "reason",
+        "since",
+        "made",
+        "permissions_asked",
+        "generation",
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request).select_related("driver", "group")
@@ -77,15 +93,27 @@ class ConnectionAdmin(ReadOnlyAdmin):
     def permissions_asked(self, connection: Connection) -> str:
         return ", ".join(map(str, connection.scope)) or words.NOTHING
 
+    @admin.display(description=gettext_lazy("listed through"))
+    def generation(self, connection: Connection) -> str:
+        """Smartcar's generation that listed the cars: another one may know them by other ids."""
+        if connection.vehicles_listed_at is None:
+            return words.NOTHING
+        through, in_use = connection.listed_through, settings.SMARTCAR_API_VERSION
+        if through == in_use or connection.status == Status.REVOKED:
+            return through
+        text = _("%(through)s; %(in_use)s, which is in use now, has not listed them yet")
+        return text % {"through": through, "in_use": in_use}
+
     def get_panels(self, request: HttpRequest, obj: Connection) -> list[Panel]:
         ways = obj.accesses.select_related("vehicle")
         cars = Panel(
             title=_("Cars"),
-            headers=(_("Vehicle"), _("Granted"), _("Connected"), _("Ended")),
+            headers=(_("Vehicle"), _("Granted"), _("Webhook"), _("Connected"), _("Ended")),
             rows=[
                 (
                     words.link(way.vehicle),
                     granted(way),
+                    subscription_badge(way),
                     words.ago(way.connected_at),
                     words.ago(way.ended_at),
                 )
@@ -115,7 +143,7 @@ class ConnectionAdmin(ReadOnlyAdmin):
             )
         client = conf.get_smartcar_client(someone_waits=True)
         done = sum(
-            connections.revoke(
+            revoking.revoke(
                 connection,
                 client=client,
                 reason=_("Revoked by the fleet"),
@@ -178,19 +206,3 @@ class OAuthTokenAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("refresh token expires"), ordering="refresh_expires_at")
     def refresh_expires(self, token: OAuthToken) -> str:
         return words.ago(token.refresh_expires_at)
-
-
-@admin.register(VehicleAccess)
-class VehicleAccessAdmin(ReadOnlyAdmin):
-    list_display = ("vehicle", "connection", "smartcar_id", "granted", "connected_at", "ended_at")
-    list_filter = (("ended_at", admin.EmptyFieldListFilter), "connection__status")
-    search_fields = ("vehicle__vin", "vehicle__name", "smartcar_id", "connection__driver__name")
-    list_select_related = ("vehicle", "connection__driver")
-    date_hierarchy = "connected_at"
-    fields = ("vehicle", "connection", "smartcar_id", "granted", "connected_at", "ended_at")
-    readonly_fields = ("granted",)
-    empty_hint = gettext_lazy("Each car that a driver shares appears here once for each way.")
-
-    @admin.display(description=gettext_lazy("granted permissions"))
-    def granted(self, way: VehicleAccess) -> str:
-        return granted(way)

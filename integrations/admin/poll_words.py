@@ -76,6 +76,14 @@ PAIRS: Words = {
     "MISSING": lazy("The answer was empty"),
     "UNANSWERED": lazy("The answer left it out"),
     "INTERNAL": lazy("The portal stumbled over the answer"),
+    "NO_SIGNALS": lazy("Smartcar holds no data of this car yet"),
+    "UNAVAILABLE": lazy("Smartcar has no value for it now"),
+    "TOKEN_BUSY": lazy("Smartcar gives us no token at the moment"),
+    "PERMISSION:UNKNOWN": lazy("The driver has not shared it"),
+    "AUTHENTICATION:UNAUTHORIZED": lazy("Smartcar refuses our token"),
+    "AUTHENTICATION:ACCESS_DENIED": lazy("Smartcar refuses us this car alone"),
+    "VALIDATION:MISSING_PARAMETER": lazy("Smartcar does not understand our request"),
+    "VALIDATION:INVALID_INPUT_FORMAT": lazy("Smartcar does not understand our request"),
     "NOTHING_WANTED": lazy("No enabled rule wants anything that this car can give"),
     "invalid_grant": lazy("Smartcar no longer accepts our token"),
     "invalid_client": lazy("Smartcar refuses our credentials"),
@@ -165,4 +173,12 @@ TODO: Words = {
     ),
     "RESOURCE_NOT_FOUND:VERSION": lazy("Tell whoever runs the portal: SMARTCAR_API_VERSION."),
     "NOTHING_WANTED": lazy("Enable a rule for it, or leave it."),
+    "NO_SIGNALS": lazy(
+        "Wait some minutes after connecting; then see whether the car is subscribed to the webhook."
+    ),
 }
+
+
+def pair_in(text: str) -> str:
+    """The pair that a text of ours names; "" when it names none."""
+    return next((pair for pair in PAIRS if ":" in pair and pair in text), "")

@@ -1,5 +1,6 @@
 """What stands in the way of reading a car or one of its signals, for people to read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,7 +48,7 @@ def of_connection(connection: Connection) -> Trouble | None:
     """Why the driver has to connect again."""
     if connection.status != Connection.Status.NEEDS_RECONNECT:
         return None
-    pair = _pair_in(connection.status_reason)
+    pair = poll_words.pair_in(connection.status_reason)
     matter = poll_words.PAIRS.get(pair) or poll_words.OUTCOMES[Outcome.RECONNECT]
     return Trouble(
         level="due",
@@ -83,15 +84,19 @@ def of_signals(signals: list[Signal]) -> list[str]:
     )
     lines = []
     for support, text in said:
-        found = [row.code for row in signals if row.support == support]
-        # The systems of a car are given together or not at all.
-        names = [words.signal_name(code) for code in found if code not in SYSTEM_STATUS]
-        names += [_("System status")] if len(names) < len(found) else []
+        names = names_of(row.code for row in signals if row.support == support)
         if len(names) > NAMED:
             names[NAMED - 1 :] = [_("%(count)d more") % {"count": len(names) - NAMED + 1}]
         if names:
             lines.append(text % {"names": ", ".join(names)})
     return lines
+
+
+def names_of(signals: Iterable[str]) -> list[str]:
+    """What the signals are called. The systems of a car are given together or not at all."""
+    found = list(signals)
+    names = [words.signal_name(code) for code in found if code not in SYSTEM_STATUS]
+    return names if len(names) == len(found) else [*names, _("System status")]
 
 
 def when(at: datetime | None) -> str:
@@ -179,8 +184,3 @@ def next_read(vehicle: Vehicle) -> datetime | None:
 
 def _latest(*times: datetime | None) -> datetime | None:
     return max((at for at in times if at), default=None)
-
-
-def _pair_in(text: str) -> str:
-    """The pair that a text of ours names."""
-    return next((pair for pair in poll_words.PAIRS if ":" in pair and pair in text), "")

@@ -5,14 +5,23 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integrations.admin import sparkline, troubles, words
+from integrations.admin import sparkline, troubles, webhook_words, words
 from integrations.admin.base import Panel
 from integrations.admin.connections import granted, status_badge
 from integrations.admin.panels import outgoing, timeline
+from integrations.admin.reporting import subscription_badge
 from integrations.clients.readings import ODOMETER, OIL_LIFE
-from integrations.models import OutboxEntry, Reading, Signal, TroubleCode, Vehicle
+from integrations.models import (
+    OutboxEntry,
+    Reading,
+    Signal,
+    TroubleCode,
+    Vehicle,
+    WebhookEvent,
+)
 
 POINTS = 200
+EVENTS = 10
 NAMED = 3  # so many signals of one kind get a row of their own
 _LEVELS = {
     Signal.Support.OK: "good",
@@ -28,6 +37,7 @@ def of(vehicle: Vehicle) -> list[Panel]:
         signals(vehicle, unit),
         trouble_codes(vehicle),
         ways(vehicle),
+        webhook_events(vehicle),
         outgoing(
             OutboxEntry.objects.filter(vehicle=vehicle),
             more=words.list_url(OutboxEntry, f"vehicle__id__exact={vehicle.pk}"),
@@ -135,16 +145,44 @@ def ways(vehicle: Vehicle) -> Panel:
     rows = vehicle.accesses.select_related("connection__driver")
     return Panel(
         title=_("Ways to reach it"),
-        headers=(_("Driver"), _("Connection"), _("In use"), _("Granted"), _("Connected")),
+        headers=(
+            _("Driver"),
+            _("Connection"),
+            _("In use"),
+            _("Webhook"),
+            _("Granted"),
+            _("Connected"),
+        ),
         rows=[
             (
                 words.link(row.connection.driver),
                 words.link(row.connection, status_badge(row.connection)),
                 _("yes") if row.smartcar_id == vehicle.smartcar_id else _("no"),
+                subscription_badge(row),
                 _("ended") if row.ended_at else granted(row),
                 words.ago(row.connected_at),
             )
             for row in rows
         ],
         empty=_("Nobody shares this car."),
+    )
+
+
+def webhook_events(vehicle: Vehicle) -> Panel:
+    """What the car said by itself lately, and what it came to."""
+    rows = vehicle.webhook_events.defer("body")[:EVENTS]
+    return Panel(
+        title=_("Webhook events"),
+        headers=(_("Event"), _("State"), _("Happened"), _("What it came to")),
+        rows=[
+            (
+                words.link(row, webhook_words.kind(row)),
+                webhook_words.state_badge(row),
+                words.ago(row.occurred_at or row.received_at),
+                webhook_words.outcome(row),
+            )
+            for row in rows
+        ],
+        empty=_("The car has not reported by itself."),
+        more=words.list_url(WebhookEvent, f"vehicle__id__exact={vehicle.pk}"),
     )

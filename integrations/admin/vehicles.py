@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -11,29 +11,23 @@ from kombu.exceptions import KombuError
 
 from fleetportal import clock
 from fleetportal.site import FirstStep, Tile
-from integrations import conf, tasks
-from integrations.admin import troubles, vehicle_panels, words
+from integrations import tasks
+from integrations.admin import reporting, vehicle_overview, vehicle_panels, words
 from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.connections import status_badge
 from integrations.admin.fleetio_actions import FleetioActions
-from integrations.admin.vehicle_filters import ATTENTION, WITHHELD, AttentionFilter, PollFilter
+from integrations.admin.reporting import ReportsFilter
+from integrations.admin.vehicle_filters import WITHHELD, AttentionFilter, PollFilter
+from integrations.admin.vehicle_reading import HowItIsRead
 from integrations.clients.readings import ODOMETER, OIL_LIFE
-from integrations.models import (
-    Connection,
-    ConnectLink,
-    Make,
-    ProviderGate,
-    Signal,
-    Vehicle,
-    VehicleGroup,
-)
-from integrations.services import activity, gates, schedule
+from integrations.models import Make, ProviderGate, Signal, Vehicle, VehicleGroup
+from integrations.services import activity, gates
 
 POLLS_AT_ONCE = 100
 
 
 @admin.register(Vehicle)
-class VehicleAdmin(FleetioActions):
+class VehicleAdmin(HowItIsRead, FleetioActions):
     list_display: tuple[str, ...] = (
         "car",
         "connection_status",
@@ -41,10 +35,18 @@ class VehicleAdmin(FleetioActions):
         "odometer",
         "oil_life",
         "last_read",
+        "last_webhook",
         "in_fleetio",
         "group",
     )
-    list_filter = (AttentionFilter, PollFilter, "connection__status", "group", "make")
+    list_filter = (
+        AttentionFilter,
+        PollFilter,
+        ReportsFilter,
+        "connection__status",
+        "group",
+        "make",
+    )
     search_fields = (
         "vin",
         "name",
@@ -71,6 +73,8 @@ class VehicleAdmin(FleetioActions):
                     "problem",
                     ("connection", "connection_status"),
                     ("last_read", "next_poll"),
+                    ("last_webhook", "subscription"),
+                    "reported",
                     ("calls", "poll_failures"),
                 )
             },
@@ -84,6 +88,9 @@ class VehicleAdmin(FleetioActions):
         "connection_status",
         "last_read",
         "next_poll",
+        "last_webhook",
+        "subscription",
+        "reported",
         "calls",
         "poll_failures",
         "problem",
@@ -100,7 +107,7 @@ class VehicleAdmin(FleetioActions):
         rows = super().get_queryset(request).select_related("group", "connection__driver")
         gate = ProviderGate.objects.filter(paused_until__isnull=False).values("paused_until")
         return (
-            words.with_unit(rows)
+            reporting.with_shared(words.with_unit(rows))
             .annotate(
                 odometer_km=latest(ODOMETER),
                 oil=latest(OIL_LIFE),
@@ -144,25 +151,6 @@ class VehicleAdmin(FleetioActions):
     def oil_life(self, vehicle: Any) -> str:
         return words.percent(vehicle.oil)
 
-    @admin.display(description=gettext_lazy("last good poll"), ordering="last_read_at")
-    def last_read(self, vehicle: Vehicle) -> str:
-        return words.ago(vehicle.last_read_at)
-
-    @admin.display(description=gettext_lazy("next poll"))
-    def next_poll(self, vehicle: Vehicle) -> str:
-        if vehicle.connection is None or vehicle.connection.status != Connection.Status.ACTIVE:
-            return _("not read: there is no active connection")
-        at = troubles.next_read(vehicle)
-        return _("due now") if at and at <= clock.now() else words.ago(at)
-
-    @admin.display(description=gettext_lazy("calls this month"))
-    def calls(self, vehicle: Vehicle) -> str:
-        this_month = vehicle.calls_month == schedule.month_of(clock.now()).date()
-        return _("%(used)d of %(allowed)d") % {
-            "used": vehicle.calls_used if this_month else 0,
-            "allowed": conf.poll_policy().calls_per_month,
-        }
-
     @admin.display(description=gettext_lazy("Fleetio"), ordering="fleetio_name")
     def in_fleetio(self, vehicle: Vehicle) -> str:
         if vehicle.fleetio_id:
@@ -173,31 +161,6 @@ class VehicleAdmin(FleetioActions):
     @admin.display(description=gettext_lazy("odometer in Fleetio"))
     def fleetio_odometer(self, vehicle: Any) -> str:
         return words.distance(vehicle.fleetio_odometer_km, vehicle.portal_unit)
-
-    @admin.display(description=gettext_lazy("problem"))
-    def matter(self, vehicle: Any) -> str:
-        """For the list: what is the matter, and until when."""
-        found = troubles.of_vehicle(vehicle)
-        lines = [words.badge(found.level, found.matter)] if found else []
-        if found:
-            # What only a person can mend says so in the list already.
-            todo = found.todo if found.level in {"due", "overdue"} else ""
-            lines += [words.small(text) for text in (found.until, todo) if text]
-        lines += [words.small(text) for text in troubles.of_signals(vehicle.withheld)]
-        return words.lines([*lines, *_rules_failed(vehicle)])
-
-    @admin.display(description=gettext_lazy("problem"))
-    def problem(self, vehicle: Any) -> str:
-        """For the page: the same with since when, what to do, and what Smartcar said."""
-        found = troubles.of_vehicle(vehicle)
-        lines: list[str] = []
-        if found:
-            lines.append(words.badge(found.level, found.matter))
-            if found.since:
-                lines.append(words.joined([_("Since:"), " ", words.ago(found.since)]))
-            lines += [text for text in (found.until, found.todo) if text]
-            lines += [words.small(found.raw)] if found.raw else []
-        return words.lines([*lines, *_rules_failed(vehicle)])
 
     def get_panels(self, request: HttpRequest, obj: Vehicle) -> list[Panel]:
         return vehicle_panels.of(obj)
@@ -226,55 +189,10 @@ class VehicleAdmin(FleetioActions):
             self.message_user(request, text, messages.WARNING)
 
     def get_tiles(self, request: HttpRequest) -> list[Tile]:
-        if not Vehicle.objects.exists():
-            return []
-        said = (
-            ("reconnect", _("Driver has to reconnect")),
-            ("driver", _("Driver has to act")),
-            ("failing", _("Polls fail")),
-            ("rules", _("Rules fail")),
-        )
-        wrong = ATTENTION["reconnect"] | ATTENTION["driver"]
-        wrong |= ATTENTION["failing"] | ATTENTION["rules"]
-        counts = Vehicle.objects.aggregate(
-            wrong=Count("pk", filter=wrong),
-            **{name: Count("pk", filter=ATTENTION[name]) for name, _text in said},
-        )
-        return [
-            Tile(
-                label=_("Vehicles needing attention"),
-                value=str(counts["wrong"]),
-                level="due" if counts["wrong"] else "good",
-                url=words.list_url(Vehicle),
-                lines=[
-                    (f"{text}: {counts[name]}", words.list_url(Vehicle, f"attention={name}"))
-                    for name, text in said
-                    if counts[name]
-                ],
-            )
-        ]
+        return vehicle_overview.tiles()
 
     def get_first_steps(self, request: HttpRequest) -> list[FirstStep]:
-        found = Vehicle.objects.aggregate(
-            connected=Count("pk"),
-            matched=Count("pk", filter=Q(fleetio_id__isnull=False)),
-            read=Count("pk", filter=Q(last_read_at__isnull=False)),
-        )
-        waiting, cars = words.list_url(ConnectLink), words.list_url(Vehicle)
-        steps = (
-            ("connected", _("The driver connects a car through the link"), waiting),
-            ("matched", _("The car is found in Fleetio by its VIN"), cars),
-            ("read", _("The car is read for the first time"), cars),
-        )
-        return [
-            FirstStep(place=place, text=text, url=url, is_done=bool(found[name]))
-            for place, (name, text, url) in enumerate(steps, start=2)
-        ]
-
-
-def _rules_failed(vehicle: Vehicle) -> list[str]:
-    error = vehicle.evaluation_error
-    return [_("The rules failed: %(error)s") % {"error": error}] if error else []
+        return vehicle_overview.first_steps()
 
 
 @admin.register(VehicleGroup)

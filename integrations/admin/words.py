@@ -30,7 +30,14 @@ _NAMES = {
     codes.TROUBLE_CODES: gettext_lazy("Trouble codes"),
     codes.SERVICE_RECORDS: gettext_lazy("Service records"),
 }
-_PERCENT = {codes.OIL_LIFE, codes.FUEL_LEVEL, codes.STATE_OF_CHARGE}
+# At rest, of the signals that do not say it; the others keep their unit beside the value.
+_UNITS = {
+    codes.ODOMETER: "km",
+    codes.OIL_LIFE: "percent",
+    codes.FUEL_LEVEL: "percent",
+    codes.STATE_OF_CHARGE: "percent",
+    codes.FUEL_AMOUNT: "l",
+}
 
 
 def with_unit(queryset: QuerySet[Any]) -> Any:
@@ -135,7 +142,7 @@ def signal_name(code: str) -> str:
 def signal_value(code: str, value: float | None, data: Any, unit: str) -> str:
     """A reading in readable units, never as raw JSON."""
     if value is not None:
-        return _quantity(code, value, unit)
+        return _quantity(code, value, data, unit)
     if not isinstance(data, dict):
         return NOTHING
     if code == codes.TIRES:
@@ -148,12 +155,16 @@ def signal_value(code: str, value: float | None, data: Any, unit: str) -> str:
     return ", ".join(f"{key}: {text}" for key, text in data.items())[:200]
 
 
-def _quantity(code: str, value: float, unit: str) -> str:
-    if code == codes.ODOMETER:
+def _quantity(code: str, value: float, data: Any, unit: str) -> str:
+    said = data.get("unit") if isinstance(data, dict) else None
+    at_rest = _UNITS.get(code) or str(said or "")
+    if at_rest == "km":
         return distance(value, unit)
-    if code in _PERCENT:
+    if at_rest == "percent":
         return percent(value)
-    return f"{value:g} L" if code == codes.FUEL_AMOUNT else f"{value:g}"
+    if at_rest == "kPa":
+        return _pressure([value], unit)
+    return f"{round(value, 2):.10g} {'L' if at_rest == 'l' else at_rest}".rstrip()
 
 
 def _items(data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -167,6 +178,10 @@ def _tires(data: dict[str, Any], unit: str) -> str:
         for wheel in _items(data)
         if isinstance(wheel.get("tirePressure"), int | float)
     ]
+    return _pressure(pressures, unit)
+
+
+def _pressure(pressures: list[float], unit: str) -> str:
     if unit == PortalSettings.Distance.MILES:
         return _("%(list)s psi") % {"list": " / ".join(f"{p / KPA_PER_PSI:.0f}" for p in pressures)}
     return _("%(list)s kPa") % {"list": " / ".join(f"{p:.0f}" for p in pressures)}

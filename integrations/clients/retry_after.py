@@ -29,7 +29,11 @@ def parse_retry_after(value: Any, *, sent_at: Any = None) -> float | None:
 
 
 def _seconds(value: float) -> float | None:
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    try:
+        seconds = float(value)
+    except OverflowError:  # JSON knows integers that no float can hold
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _http_date(value: Any) -> datetime | None:

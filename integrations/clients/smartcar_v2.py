@@ -11,7 +11,7 @@ from urllib.parse import quote
 import smartcar
 import smartcar.config
 
-from integrations.clients import smartcar_errors, transport
+from integrations.clients import smartcar_connect, smartcar_errors, transport
 from integrations.clients import smartcar_v2_answers as answers
 from integrations.clients import smartcar_v2_paths as paths
 from integrations.clients.errors import ClientError, Gate, Outcome
@@ -36,6 +36,12 @@ class SmartcarV2:
     """Each call to the vehicle API passes `gate`, each to the token endpoint `token_gate`, and
     each to the management API `management_gate`.
     """
+
+    version = "v2"
+    has_application_token = False
+
+    permission_of = staticmethod(paths.permission_of)
+    permissions_for = staticmethod(paths.permissions_for)
 
     def __init__(
         self,
@@ -73,6 +79,15 @@ class SmartcarV2:
         origin = self._config.connect_origin.rstrip("/")
         return origin + url.removeprefix(smartcar.config.CONNECT_ORIGIN)
 
+    def reauthenticate_url(self, *, smartcar_id: str, state: str) -> str:
+        """The page where the driver signs in at the maker again, for this car."""
+        return smartcar_connect.reauthenticate_url(
+            self._config,
+            client_id=self._config.client_id,
+            smartcar_id=smartcar_id,
+            state=state,
+        )
+
     def exchange_code(self, code: str) -> TokenPair:
         """Trade the code of the callback; it lives 10 minutes and works once.
 
@@ -99,8 +114,8 @@ class SmartcarV2:
             raise transport.malformed(exchange.where, response)
         return str(user["id"])
 
-    def list_vehicles(self, access_token: str) -> list[str]:
-        """Smartcar's ids of all cars of the driver, each once, or an error: never some of them."""
+    def list_vehicles(self, access_token: str, user_id: str = "") -> list[ConnectionInfo]:
+        """All cars of the driver, each once, or an error: never some of them."""
         found: dict[str, None] = {}
         offset = 0
         for _ in range(MAX_PAGES):
@@ -111,11 +126,11 @@ class SmartcarV2:
             # The server may cap pages below what we ask, and the count may be the page's own, so
             # only a small page that agrees with it ends the list without another look.
             if not is_new or (count == len(found) and len(page) < 10):
-                return list(found)
+                return [ConnectionInfo(user_id=user_id, vehicle_id=one) for one in found]
         raise transport.malformed("Smartcar: GET vehicles has no end")
 
     def read(
-        self, *, smartcar_id: str, access_token: str, codes: Iterable[str]
+        self, *, smartcar_id: str, access_token: str, codes: Iterable[str], user_id: str = ""
     ) -> list[SignalReading | SignalError]:
         """Read signals: one call, a batch when they need several paths.
 
@@ -142,26 +157,52 @@ class SmartcarV2:
         """Calls of the vehicle's monthly allowance that reading these codes takes."""
         return len(paths.plan(codes)[0])
 
-    @staticmethod
-    def permission_of(code: str) -> str:
-        """The scope a code needs; empty when it needs none or v2 does not have it."""
-        path = paths.path_of(code)
-        return path.permission if path else ""
-
-    @classmethod
-    def permissions_for(cls, codes: Iterable[str]) -> list[str]:
-        """The scopes that codes need, sorted."""
-        return sorted({cls.permission_of(code) for code in codes} - {""})
-
-    def disconnect(self, *, smartcar_id: str, access_token: str) -> None:
+    def disconnect(self, *, smartcar_id: str, access_token: str, user_id: str = "") -> None:
         """Give up our access to a car; the driver has to connect again to undo it."""
         car = _car(smartcar_id, access_token)
         with self._gate():
             talk(self._vehicle_api("DELETE application"), car.disconnect)
 
-    def list_connections(self) -> list[ConnectionInfo]:
+    def subscribe(
+        self, *, smartcar_id: str, access_token: str, webhook_id: str, user_id: str = ""
+    ) -> bool:
+        """Let the car report to the webhook; asked twice it is the same.
+
+        https://smartcar.com/docs/getting-started/tutorials/webhooks-scheduled
+        """
+        car = _car(smartcar_id, access_token)
+        exchange = self._vehicle_api("POST webhooks", repeatable=True)
+        with self._gate():
+            talk(exchange, lambda: car.subscribe(quote(webhook_id, safe="")))
+        return True
+
+    def unsubscribe(
+        self, *, smartcar_id: str, access_token: str, webhook_id: str, user_id: str = ""
+    ) -> None:
+        """Let the car no longer report to the webhook; that it did not is what was wanted.
+
+        Only the management token opens this, whoever the driver is.
+        """
+        token = self._management_token()
+        car = _car(smartcar_id, access_token)
+        exchange = self._vehicle_api("DELETE webhooks")
+        exchange.classify = smartcar_errors.management_error
+        try:
+            with self._management_gate():
+                talk(exchange, lambda: car.unsubscribe(token, quote(webhook_id, safe="")))
+        except ClientError as exc:
+            if exc.status_code != 404:
+                raise
+
+    def list_subscriptions(self, access_token: str, *, webhook_id: str) -> None:
+        """v2 has no list of them."""
+
+    def list_connections(
+        self, access_token: str = "", *, user_id: str = "", vehicle_id: str = ""
+    ) -> list[ConnectionInfo]:
         """All (user, vehicle) pairs we may read, or an error: never some of them.
 
+        The management token opens the list, so no other is needed.
         https://smartcar.com/docs/api-reference/management/get-vehicle-connections
         """
         found: list[ConnectionInfo] = []
@@ -189,6 +230,15 @@ class SmartcarV2:
         )
         client.redirect_uri = self._config.redirect_uri
         return client
+
+    def _management_token(self) -> str:
+        if not self._config.management_token:
+            raise ClientError(
+                "Smartcar: management token is not set",
+                outcome=Outcome.STOP,
+                type="NOT_CONFIGURED",
+            )
+        return self._config.management_token
 
     def _vehicle_api(self, label: str, *, repeatable: bool | None = None) -> Exchange:
         return Exchange(
@@ -249,12 +299,7 @@ class SmartcarV2:
         return answers.of_batch(items, wanted, response)
 
     def _connection_page(self, paging: Mapping[str, Any]) -> tuple[list[ConnectionInfo], str]:
-        if not self._config.management_token:
-            raise ClientError(
-                "Smartcar: management token is not set",
-                outcome=Outcome.STOP,
-                type="NOT_CONFIGURED",
-            )
+        token = self._management_token()
         exchange = Exchange(
             label="GET connections",
             theirs=smartcar.config.MANAGEMENT_API_ORIGIN,
@@ -264,7 +309,6 @@ class SmartcarV2:
             # The SDK has no word for it, and without it only live cars are listed.
             params={} if self._config.mode == "live" else {"mode": "simulated"},
         )
-        token = self._config.management_token
         with self._management_gate():
             response = talk(exchange, lambda: smartcar.get_connections(token, paging=dict(paging)))
         page = answers.connection_page(transport.read_json(response, exchange.where))

@@ -105,12 +105,12 @@ def of_batch(
         path = item.get("path") if isinstance(item, dict) else None
         path = "/" + path.strip("/") if isinstance(path, str) else ""
         if path in paths and path not in answers:
-            answers[path] = _of_item(item, response.headers)
+            answers[path] = of_item(item, response.headers)
     lost = Answer(fault=_unusable("UNANSWERED", response.headers))
     return {path: answers.get(path, lost) for path in paths}
 
 
-def _of_item(item: Mapping[str, Any], outer: Headers) -> Answer:
+def of_item(item: Mapping[str, Any], outer: Headers) -> Answer:
     """One item of a batch. Error items have no headers; the request id is the batch's own."""
     own = item.get("headers")
     headers: CaseInsensitiveDict[Any] = CaseInsensitiveDict(
@@ -142,7 +142,7 @@ def token_pair(answer: Any) -> TokenPair | None:
     return TokenPair(
         access_token=str(access),
         refresh_token=str(refresh),
-        expires_in=_lifetime(pair.get("expires_in")),
+        expires_in=lifetime(pair.get("expires_in"), ACCESS_LIFE),
         refresh_expires_in=REFRESH_LIFE,
     )
 
@@ -191,14 +191,15 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _lifetime(value: Any) -> timedelta:
+def lifetime(value: Any, default: timedelta) -> timedelta:
+    """The seconds of an `expires_in`; the documented default for what cannot be one."""
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
-        return ACCESS_LIFE
+        return default
     if isinstance(value, bool) or not math.isfinite(seconds):
-        return ACCESS_LIFE
-    return timedelta(seconds=seconds) if 0 < seconds <= _YEAR.total_seconds() else ACCESS_LIFE
+        return default
+    return timedelta(seconds=seconds) if 0 < seconds <= _YEAR.total_seconds() else default
 
 
 def _integer(value: Any) -> int | None:

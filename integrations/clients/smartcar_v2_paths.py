@@ -46,9 +46,25 @@ def plan(codes: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
 def path_of(code: str) -> Path | None:
     """The endpoint that answers a code. The list of diagnostic systems is open."""
     path = _CODES.get(code)
-    if path is None and code.startswith(r.SYSTEM_PREFIX) and code not in _V3_ONLY:
+    if path is None and is_system(code):
         return PATHS["/diagnostics/system_status"]
     return None if path is None else PATHS[path]
+
+
+def is_system(code: str) -> bool:
+    """Whether it is the status of a diagnostic system."""
+    return code.startswith(r.SYSTEM_PREFIX) and code not in _CODES and code not in _V3_ONLY
+
+
+def permission_of(code: str) -> str:
+    """The scope a code needs; empty when it needs none or there is no such scope."""
+    path = path_of(code)
+    return path.permission if path else ""
+
+
+def permissions_for(codes: Iterable[str]) -> list[str]:
+    """The scopes that codes need, sorted; both generations call them the same."""
+    return sorted({permission_of(code) for code in codes} - {""})
 
 
 def _odometer(body: Any, imperial: bool) -> Bodies:
@@ -150,7 +166,7 @@ def _record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _attributes(body: Any, imperial: bool) -> Bodies:
     car, year = _object(body), _object(body).get("year")
-    if isinstance(year, str) and year.isdecimal():
+    if isinstance(year, str) and year.isdecimal() and len(year) == 4:
         year = int(year)
     found = {
         "make": _text(car.get("make")),

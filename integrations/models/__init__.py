@@ -8,6 +8,7 @@ from integrations.models.portal import PortalSettings
 from integrations.models.readings import Reading, Signal, TroubleCode
 from integrations.models.tokens import OAuthToken
 from integrations.models.vehicles import Make, Vehicle, VehicleAccess, VehicleGroup
+from integrations.models.webhooks import WebhookEndpoint, WebhookEvent, WebhookProvider
 
 __all__ = [
     "Activity",
@@ -26,4 +27,7 @@ __all__ = [
     "Vehicle",
     "VehicleAccess",
     "VehicleGroup",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "WebhookProvider",
 ]

@@ -71,6 +71,16 @@ class ConnectLink(models.Model):
         verbose_name=_("group"),
         help_text=_("Cars connected through this link join this group."),
     )
+    # The driver only has to sign in at the maker again: for this car, by Smartcar's own page.
+    reauthenticates = models.ForeignKey(
+        "integrations.VehicleAccess",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
+        verbose_name=_("signs in again for"),
+    )
     nonce = models.CharField(max_length=32, default=new_nonce, editable=False)
     created_at = models.DateTimeField(_("made"), editable=False)
     expires_at = models.DateTimeField(_("expires"))
@@ -134,6 +144,12 @@ class Connection(models.Model):
     mode = models.CharField(_("mode"), max_length=12, default="live")
     connected_at = models.DateTimeField(_("connected"))
     vehicles_listed_at = models.DateTimeField(_("cars listed"), null=True, blank=True)
+    # Revoked here, but Smartcar has not heard of it yet.
+    is_ending = models.BooleanField(default=False, editable=False)
+    # Smartcar's generation that listed them: the other one may know a car by another id.
+    listed_through = models.CharField(
+        _("listed through"), max_length=4, default="v2", editable=False
+    )
     group = models.ForeignKey(
         "integrations.VehicleGroup",
         on_delete=models.SET_NULL,

@@ -197,7 +197,7 @@ def insert(
     As `bulk_create` does, which makes an expression of every single value. A row is any object
     with the columns as attributes.
     """
-    if connection.vendor == "postgresql":
+    if connection.vendor == "postgresql" and len(rows) > 1:
         # One value instead of hundreds: psycopg looks for each place in the SQL every time.
         return Statement(
             _insert_sql(model, columns, unique, update), [_as_json(rows, columns)], _count

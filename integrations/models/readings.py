@@ -29,7 +29,7 @@ class Signal(models.Model):
     data = models.JSONField(_("data"), null=True, blank=True)
     recorded_at = models.DateTimeField(_("recorded by the car"), null=True, blank=True)
     fetched_at = models.DateTimeField(_("fetched"), null=True, blank=True)
-    event_id = models.CharField(max_length=64, blank=True, editable=False)
+    event_id = models.CharField(max_length=80, blank=True, editable=False)
     source = models.CharField(_("source"), max_length=12, blank=True)
 
     is_wanted = models.BooleanField(_("wanted by a rule"), default=False)
@@ -83,7 +83,7 @@ class Reading(models.Model):
     fetched_at = models.DateTimeField(_("fetched"))
     source = models.CharField(_("source"), max_length=12, choices=Source.choices)
     request_id = models.CharField(_("Smartcar request"), max_length=64, blank=True)
-    event_id = models.CharField(max_length=64, blank=True, editable=False)
+    event_id = models.CharField(max_length=80, blank=True, editable=False)
     quality = models.CharField(_("quality"), max_length=12, choices=Quality.choices)
     reason = models.CharField(_("why"), max_length=120, blank=True)
 

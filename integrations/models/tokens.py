@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models.encryption import EncryptedTextField
@@ -17,7 +18,9 @@ class OAuthTokenQuerySet(models.QuerySet["OAuthToken"]):
 
 
 class OAuthToken(models.Model):
-    """The pair of tokens of one connection. `version` counts exchanges."""
+    """The pair of tokens of one connection, or the application's one token (v3), which has no
+    connection and no refresh token. `version` counts exchanges.
+    """
 
     connection = models.OneToOneField(
         Connection,
@@ -44,6 +47,10 @@ class OAuthToken(models.Model):
         ordering = ["pk"]
         verbose_name = _("token")
         verbose_name_plural = _("tokens")
+        constraints = [
+            # Of the rows without a connection there is one, too: nulls alone may repeat.
+            models.UniqueConstraint(Coalesce("connection", 0), name="integrations_token_once")
+        ]
         indexes = [
             models.Index(
                 fields=["lease_until"],

@@ -100,6 +100,9 @@ class Vehicle(models.Model):
     )
     last_polled_at = models.DateTimeField(_("last poll"), null=True, blank=True)
     last_read_at = models.DateTimeField(_("last good poll"), null=True, blank=True)
+    last_webhook_at = models.DateTimeField(_("last good webhook"), null=True, blank=True)
+    # What Smartcar reported by itself and has not taken back: "TYPE:CODE" to what it said.
+    reported_errors = models.JSONField(default=dict, editable=False)
     poll_failures = models.PositiveIntegerField(_("failed polls in a row"), default=0)
     last_error = models.CharField(_("last error"), max_length=255, blank=True)
     # What the last poll came to; blank when the car was read. The error is Smartcar's own pair.
@@ -149,6 +152,13 @@ class Vehicle(models.Model):
 class VehicleAccess(models.Model):
     """One way to reach a vehicle: a Smartcar vehicle id under one connection."""
 
+    class Subscription(models.TextChoices):
+        """Whether the car reports by itself, to the webhook in `subscribed_to`."""
+
+        ASKED = "asked", _("Asked for")  # v3 subscribes some time after it said yes
+        SUBSCRIBED = "subscribed", _("Subscribed")
+        REFUSED = "refused", _("Refused")
+
     vehicle = models.ForeignKey(
         Vehicle, on_delete=models.CASCADE, related_name="accesses", verbose_name=_("vehicle")
     )
@@ -159,6 +169,14 @@ class VehicleAccess(models.Model):
     permissions = models.JSONField(_("granted permissions"), null=True, blank=True)
     connected_at = models.DateTimeField(_("connected"))
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    subscription = models.CharField(
+        _("webhook"), max_length=12, choices=Subscription.choices, blank=True
+    )
+    subscribed_to = models.CharField(_("subscribed to"), max_length=64, blank=True)
+    subscription_id = models.CharField(max_length=64, blank=True, editable=False)
+    subscription_error = models.CharField(_("why not"), max_length=255, blank=True)
+    subscription_at = models.DateTimeField(_("subscription asked"), null=True, blank=True)
 
     class Meta:
         ordering = ["-connected_at", "-pk"]

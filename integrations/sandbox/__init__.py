@@ -26,6 +26,8 @@ __all__ = [
 
 CLIENT_ID = "5f0cbd7e-1c2f-4d0a-9b36-0c1a2b3d4e5f"
 CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105  opens nothing but this sandbox
+V3_CLIENT_ID = "client_01J9Z7Q8K4M5N6P7R8S9T0V1W2"
+V3_CLIENT_SECRET = "sandbox-v3-client-secret"  # noqa: S105
 FLEETIO_API_TOKEN = "sandbox-fleetio-key"  # noqa: S105
 FLEETIO_ACCOUNT_TOKEN = "sandboxfleet"  # noqa: S105
 
@@ -43,23 +45,32 @@ class Sandbox:
         self.clock = clock
         self.fleet = Fleet(seed=seed, vehicles=vehicles, drivers=drivers, started_at=clock())
         self.smartcar = SmartcarServer(
-            self.fleet, clock, client_id=CLIENT_ID, client_secret=CLIENT_SECRET
+            self.fleet,
+            clock,
+            client_id=CLIENT_ID,
+            client_secret=CLIENT_SECRET,
+            v3_client_id=V3_CLIENT_ID,
+            v3_client_secret=V3_CLIENT_SECRET,
         )
         self.fleetio = FleetioServer(
             self.fleet, clock, api_token=FLEETIO_API_TOKEN, account_token=FLEETIO_ACCOUNT_TOKEN
         )
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, version: str = "v2", *, webhooks: bool = False) -> dict[str, str]:
         """Return the settings that point the portal at the running sandbox.
 
-        Addresses of Smartcar's v3, which is not simulated, point here too: a stray call fails
-        at once instead of reaching Smartcar.
+        `version` is "v2" or "v3"; the credentials and addresses of both are given, so that a
+        portal can move from one to the other. `webhooks` has cars subscribed to the webhook.
         """
         smartcar, fleetio = self.smartcar.origin, self.fleetio.origin
         return {
-            "SMARTCAR_API_VERSION": "v2",
+            "SMARTCAR_API_VERSION": version,
             "SMARTCAR_CLIENT_ID": CLIENT_ID,
             "SMARTCAR_CLIENT_SECRET": CLIENT_SECRET,
+            "SMARTCAR_V3_CLIENT_ID": V3_CLIENT_ID,
+            "SMARTCAR_V3_CLIENT_SECRET": V3_CLIENT_SECRET,
+            "SMARTCAR_APPLICATION_ID": CLIENT_ID,
+            "SMARTCAR_WEBHOOK_ID": self.smartcar.webhooks.webhook_id if webhooks else "",
             "SMARTCAR_MANAGEMENT_TOKEN": self.smartcar.management.token,
             "SMARTCAR_API_ORIGIN": smartcar,
             "SMARTCAR_AUTH_ORIGIN": f"{smartcar}/oauth/token",

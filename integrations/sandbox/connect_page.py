@@ -53,6 +53,21 @@ def render_page(
     )
 
 
+def render_sign_in(*, query: Mapping[str, Sequence[str]], car: Car) -> str:
+    """Return the page on which the owner signs in at the car's maker again."""
+    here = urlencode({name: values[0] for name, values in query.items()})
+    return _document(
+        f"Sign in to {car.make.title()} again",
+        f"""
+<p class="note">This is a simulation of Smartcar Connect. No real car is involved.</p>
+<p>{escape(f"{car.year} {car.make.title()} {car.model}")}
+<span class="note">{escape(car.vin)}</span></p>
+<form method="post" action="/oauth/reauthenticate?{escape(here)}">
+<div class="actions"><button class="allow">Sign in</button></div>
+</form>""",
+    )
+
+
 def render_refusal(message: str) -> str:
     """Return Connect's error page."""
     return _document("Something is not right", f"<p>{escape(message)}</p>")

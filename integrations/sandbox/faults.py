@@ -17,7 +17,8 @@ class Fault:
 
     A request matches when all that is given agrees: `method`, `path` (a prefix), `pattern` (a
     regular expression searched in the path), `vehicle` (Smartcar id or VIN) and `when`. With
-    `item` only that path inside a Smartcar batch fails; the batch itself answers 200.
+    `item` only that path inside a Smartcar batch, or that signal (by code) inside an answer of
+    v3, fails; the batch or answer itself is a 200.
     The first `skip` matches pass unharmed, then `times` fail (`None`: until removed).
 
     `error` is a (type, code) of Smartcar's tables. `carried_out` decides whether the work is done
@@ -58,7 +59,7 @@ class Fault:
         return extra
 
     def matches(self, request: Request, names: frozenset[str], item: str) -> bool:
-        """Does this fault concern the request (`item`: the batch path being read, if any)?"""
+        """Does this fault concern the request (`item`: the path or signal in it, if any)?"""
         return (
             self.item == item
             and (not self.method or self.method.upper() == request.method)

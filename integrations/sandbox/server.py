@@ -59,8 +59,8 @@ class StubServer:
         """Return the names a fault's `vehicle` is compared with; none unless overridden."""
         return frozenset()
 
-    def fault_reply(self, fault: Fault) -> Reply:
-        """Return the reply the fault asks for."""
+    def fault_reply(self, request: Request, fault: Fault) -> Reply:
+        """Return the reply the fault asks for instead of the proper one."""
         body = fault.body
         if not isinstance(body, bytes):
             is_text = isinstance(body, str) and fault.content_type != "application/json"
@@ -93,7 +93,7 @@ class StubServer:
         if fault.drop:
             return None
         if reply is None or not fault.keeps_the_reply:
-            return self.fault_reply(fault)
+            return self.fault_reply(request, fault)
         if fault.alter is not None:
             altered = fault.alter(reply.data)
             reply = replace(reply, body=json.dumps(altered).encode(), data=altered)

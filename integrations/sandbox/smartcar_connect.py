@@ -1,18 +1,27 @@
 """Smartcar Connect: the page on which a driver shares cars, and the ways that can end.
 
-https://smartcar.com/docs/connect/redirect-to-connect and .../handle-the-response
+https://smartcar.com/docs/connect/redirect-to-connect, .../handle-the-response and .../re-auth
 """
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 from integrations.sandbox.cars import MOBILE_ONLY, Car
-from integrations.sandbox.connect_page import render_page, render_refusal
-from integrations.sandbox.fleet import Driver, Fleet
+from integrations.sandbox.connect_page import render_page, render_refusal, render_sign_in
+from integrations.sandbox.fleet import Driver
 from integrations.sandbox.messages import Reply, Request, html_reply
-from integrations.sandbox.smartcar_tokens import Tokens
+from integrations.sandbox.smartcar_application import Application
+from integrations.sandbox.smartcar_connect_request import (
+    Asked,
+    AskedAgain,
+    Query,
+    Refused,
+    add_query,
+    check_authorize,
+    check_reauthenticate,
+    param,
+)
 
 # https://smartcar.com/docs/errors/connect-errors
 CONNECT_ERRORS = {
@@ -23,54 +32,25 @@ CONNECT_ERRORS = {
     "configuration_error": "There has been an error in the configuration of your application.",
     "server_error": "Unexpected server error. Please try again.",
 }
-# What is asked for without a `scope`; stands for the dashboard's "Vehicle Access".
-READABLE = (
-    "read_battery",
-    "read_charge",
-    "read_diagnostics",
-    "read_engine_oil",
-    "read_fuel",
-    "read_location",
-    "read_odometer",
-    "read_security",
-    "read_service_history",
-    "read_tires",
-    "read_vehicle_info",
-    "read_vin",
-)
-OTHER_PERMISSIONS = (
-    "read_alerts read_charge_events read_charge_locations read_charge_records read_climate "
-    "read_compass read_extended_vehicle_info read_speedometer read_thermometer read_user_profile "
-    "control_charge control_climate control_navigation control_pin control_security control_trunk"
-)
-PERMISSIONS = frozenset(READABLE) | frozenset(OTHER_PERMISSIONS.split())
-
-
-class Refused(Exception):  # noqa: N818  an error page, not a failure of ours
-    """A request that Connect answers with an error page instead of a redirect."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """An authorize request that passed its checks."""
-
-    redirect_uri: str
-    state: str
-    mode: str
-    permissions: tuple[str, ...]
-    required: frozenset[str]
-    vin: str
-    is_single: bool
-    make: str
+# What signing in again mends.
+SIGNED_OUT = ("CONNECTED_SERVICES_ACCOUNT", "AUTHENTICATION_FAILED")
+# The pages refer to nothing outside themselves; this makes the browser insist on it.
+POLICY = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 class Connect:
-    """The Connect page of one application; `redirect_uris` restricts them when not empty."""
+    """The Connect page of one application; `redirect_uris` restricts them when not empty.
 
-    def __init__(self, fleet: Fleet, tokens: Tokens) -> None:
-        self.fleet = fleet
-        self.tokens = tokens
+    `gives_user_id` names the parameter of a success that carries the user's id, "" for none: the
+    docs write it `user_id` and `userId`, and before v3 there was none.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.fleet = application.fleet
+        self.tokens = application.tokens
         self.redirect_uris: set[str] = set()
+        self.gives_user_id = "user_id"
 
     def approve(
         self,
@@ -85,14 +65,21 @@ class Connect:
         `untick` withholds permissions, `vehicles` (VINs or ids) shares only these cars. Raises
         `Refused` where a browser would see an error page.
         """
-        query = parse_qs(urlsplit(authorize_url).query, keep_blank_values=True)
+        query = _query_of(authorize_url)
         asked = self._check(query)
         return self._allow(asked, self._driver(query, driver), set(untick), vehicles)
 
     def refuse(self, authorize_url: str, error: str = "access_denied", **extra: str) -> str:
         """End with one of `CONNECT_ERRORS` and return where Connect redirects."""
-        query = parse_qs(urlsplit(authorize_url).query, keep_blank_values=True)
+        query = _query_of(authorize_url)
         return self._fail(self._check(query), error, extra)
+
+    def reauthenticate(self, url: str) -> str:
+        """Sign in at the car's maker again and return where Connect redirects: without a code.
+
+        Raises `Refused` where a browser would see an error page.
+        """
+        return self._sign_in(self._check_again(_query_of(url)))
 
     def revoke(self, driver: str) -> None:
         """Withdraw everything the driver shared, as the owner can at my.smartcar.com."""
@@ -116,9 +103,7 @@ class Connect:
             required=asked.required,
             errors=list(CONNECT_ERRORS),
         )
-        # The page refers to nothing outside itself; this makes the browser insist on it.
-        policy = "default-src 'none'; style-src 'unsafe-inline'"
-        return html_reply(page, headers={"Content-Security-Policy": policy})
+        return html_reply(page, headers=POLICY)
 
     def decide(self, request: Request) -> Reply:
         """Answer the page's form: POST /oauth/authorize with the query it was shown for.
@@ -141,38 +126,43 @@ class Connect:
         untick = set(asked.permissions) - set(ticked)
         return self._redirect(self._allow(asked, driver, untick, form.get("vehicle")))
 
-    def _check(self, query: Mapping[str, list[str]]) -> Asked:
-        def param(name: str, default: str = "") -> str:
-            return query.get(name, [default])[0]
+    def show_sign_in(self, request: Request) -> Reply:
+        """Answer GET /oauth/reauthenticate with the page, POST with what its button does."""
+        try:
+            asked = self._check_again(request.query)
+        except Refused as refused:
+            return html_reply(render_refusal(str(refused)), 400)
+        if request.method == "POST":
+            return self._redirect(self._sign_in(asked))
+        car = self._car(asked.vehicle_id)
+        return html_reply(render_sign_in(query=request.query, car=car), headers=POLICY)
 
-        if param("client_id") != self.tokens.client_id:
-            raise Refused("Invalid parameter client_id.")
-        if param("response_type") != "code":
-            raise Refused("Invalid parameter response_type.")
-        uri = param("redirect_uri")
-        if not uri or (self.redirect_uris and uri not in self.redirect_uris):
-            raise Refused("Invalid parameter redirect_uri.")
-        scope = param("scope").split() or list(READABLE)
-        names = tuple(dict.fromkeys(name.removeprefix("required:") for name in scope))
-        if unknown := sorted(set(names) - PERMISSIONS):
-            raise Refused(f"Application not authorized to request permission(s): {unknown}.")
-        return Asked(
-            redirect_uri=uri,
-            state=param("state"),
-            mode=param("mode", "live"),
-            permissions=names,
-            required=frozenset(
-                name.removeprefix("required:") for name in scope if name.startswith("required:")
-            ),
-            vin=param("single_select_vin") if param("single_select") == "true" else "",
-            is_single=param("single_select") == "true",
-            make=param("make").upper(),
-        )
+    def _check(self, query: Query) -> Asked:
+        return check_authorize(query, self.tokens.client_id, self.redirect_uris)
 
-    def _driver(self, query: Mapping[str, list[str]], named: str) -> Driver:
+    def _check_again(self, query: Query) -> AskedAgain:
+        asked = check_reauthenticate(query, self.tokens.client_id, self.redirect_uris)
+        self._car(asked.vehicle_id)
+        return asked
+
+    def _car(self, vehicle_id: str) -> Car:
+        """Return the connected car, named by its id of either generation."""
+        for one in self.tokens.all_connections():
+            if vehicle_id in (one.vehicle_id, self.application.v3_id(one.vehicle_id)):
+                return self.fleet.car(one.vehicle_id)
+        raise Refused("Invalid parameter vehicle_id.")
+
+    def _sign_in(self, asked: AskedAgain) -> str:
+        car = self._car(asked.vehicle_id)
+        if car.error == SIGNED_OUT:
+            car.error = None
+        parameters = {"vehicle_id": asked.vehicle_id, "state": asked.state}
+        return add_query(asked.redirect_uri, parameters)
+
+    def _driver(self, query: Query, named: str) -> Driver:
         if named:
             return self.fleet.driver(named)
-        for name in (query.get("driver", [""])[0], query.get("user", [""])[0]):
+        for name in (param(query, "driver"), param(query, "user")):
             # `user` is the portal's own word for the driver: it need not mean anything here.
             with suppress(KeyError):
                 return self.fleet.driver(name)
@@ -206,12 +196,13 @@ class Connect:
             redirect_uri=asked.redirect_uri,
             mode=asked.mode,
         )
-        return _add_query(asked.redirect_uri, {"code": code, "state": asked.state})
+        who = {self.gives_user_id: driver.user_id} if self.gives_user_id else {}
+        return add_query(asked.redirect_uri, {"code": code, **who, "state": asked.state})
 
     def _fail(self, asked: Asked, error: str, extra: Mapping[str, str]) -> str:
         description = CONNECT_ERRORS.get(error, error)
         parameters = {"error": error, "error_description": description, "state": asked.state}
-        return _add_query(asked.redirect_uri, {**parameters, **extra})
+        return add_query(asked.redirect_uri, {**parameters, **extra})
 
     def _error_details(self, request: Request, asked: Asked) -> dict[str, str]:
         error = request.param("simulate")
@@ -228,8 +219,5 @@ def _car_details(car: Car) -> dict[str, str]:
     return {"vin": car.vin, "make": car.make, "model": car.model, "year": str(car.year)}
 
 
-def _add_query(uri: str, parameters: Mapping[str, str]) -> str:
-    parts = urlsplit(uri)
-    # An absent state is not echoed as an empty one.
-    added = urlencode({name: value for name, value in parameters.items() if value})
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, added)))))
+def _query_of(url: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(url).query, keep_blank_values=True)

@@ -1,4 +1,4 @@
-"""Smartcar's v2.0 errors: https://smartcar.com/docs/errors/api-errors and its subpages."""
+"""Smartcar's errors: https://smartcar.com/docs/errors/api-errors and its subpages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,6 +68,16 @@ ERRORS |= {
         "TRUNK_OPEN",
     )
 }
+# What only v3 says: https://smartcar.com/docs/errors/api-errors/v3
+V3_ERRORS: dict[tuple[str, str | None], tuple[int, str | None]] = {
+    ("AUTHENTICATION", "UNAUTHORIZED"): (401, None),
+    ("PERMISSION", "UNKNOWN"): (403, RECONSENT),
+    ("VALIDATION", "MISSING_PARAMETER"): (400, None),
+    ("VALIDATION", "INVALID_INPUT_FORMAT"): (400, None),
+    ("RESOURCE_NOT_FOUND", "INVALID_PATH"): (404, None),
+    ("RESOURCE_NOT_FOUND", "NOT_FOUND"): (404, None),
+    ("RESOURCE_CONFLICT", "ALREADY_EXISTS"): (409, None),
+}
 # Resolutions that come with a page to open.
 RESOLUTION_URLS: dict[tuple[str, str | None], str] = {
     (ACCOUNT, "AUTHENTICATION_FAILED"): (
@@ -76,6 +86,7 @@ RESOLUTION_URLS: dict[tuple[str, str | None], str] = {
     (ACCOUNT, "VIRTUAL_KEY_REQUIRED"): "https://www.tesla.com/_ak/smartcar.com",
 }
 # The page of docs is named after the type, in lower case with dashes.
+USER_MESSAGE = "Your car could not be reached this time."
 DOCS = "https://smartcar.com/docs/errors/api-errors"
 
 
@@ -97,20 +108,23 @@ class SmartcarError(Exception):
         """HTTP status of this error."""
         return find_error(self.type, self.code)[0]
 
+    @property
+    def text(self) -> str:
+        """What is wrong, for a developer."""
+        return self.description or describe(self.type, self.code)
+
     def body(self, request_id: str) -> dict[str, Any]:
         """Return the error object of v2.0, as a response or as an item of a batch."""
         status, resolution = find_error(self.type, self.code)
-        page = f"{self.type.lower().replace('_', '-')}-errors"
-        anchor = (self.code or "null").lower().replace("_", "-")
         body: dict[str, Any] = {
             "type": self.type,
             "code": self.code,
-            "description": self.description or _describe(self.type, self.code),
-            "docURL": f"{DOCS}/{page}#{anchor}",
+            "description": self.text,
+            "docURL": doc_url(self.type, self.code),
             "statusCode": status,
             "requestId": request_id,
             "resolution": {"type": resolution},
-            "suggestedUserMessage": "Your car could not be reached this time.",
+            "suggestedUserMessage": USER_MESSAGE,
         }
         if url := RESOLUTION_URLS.get((self.type, self.code)):
             body["resolution"]["url"] = url
@@ -119,12 +133,21 @@ class SmartcarError(Exception):
 
 def find_error(type_: str, code: str | None) -> tuple[int, str | None]:
     """Return HTTP status and resolution type of an error, known or not."""
-    if (type_, code) in ERRORS:
-        return ERRORS[type_, code]
+    for table in (ERRORS, V3_ERRORS):
+        if (type_, code) in table:
+            return table[type_, code]
     of_type = [status for (known, _), (status, _) in ERRORS.items() if known == type_]
     return (of_type[0] if of_type else 500), None
 
 
-def _describe(type_: str, code: str | None) -> str:
+def doc_url(type_: str, code: str | None) -> str:
+    """Return the address of the error's page."""
+    page = f"{type_.lower().replace('_', '-')}-errors"
+    anchor = (code or "null").lower().replace("_", "-")
+    return f"{DOCS}/{page}#{anchor}"
+
+
+def describe(type_: str, code: str | None) -> str:
+    """Return a sentence about the error."""
     words = " ".join(part for part in (type_, code) if part).replace("_", " ").lower()
     return f"The request failed: {words}."

@@ -29,11 +29,16 @@ class Consent:
 
 @dataclass(slots=True, kw_only=True)
 class Connection:
-    """One user's car shared with the application, and what is shared of it."""
+    """One user's car shared with the application, and what is shared of it.
 
+    A repeated consent moves `connected_at`; `id` and `created_at` stay until it is ended.
+    """
+
+    id: str
     user_id: str
     vehicle_id: str
     permissions: tuple[str, ...]
+    created_at: datetime
     connected_at: datetime
     mode: str
 
@@ -85,10 +90,13 @@ class Tokens:
         with self._lock:
             now = self._clock()
             for vehicle_id in vehicle_ids:
+                known = self.connections.get((user_id, vehicle_id))
                 self.connections[user_id, vehicle_id] = Connection(
+                    id=known.id if known else str(uuid.uuid4()),
                     user_id=user_id,
                     vehicle_id=vehicle_id,
                     permissions=tuple(permissions),
+                    created_at=known.created_at if known else now,
                     connected_at=now,
                     mode=mode,
                 )

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 
-from integrations.models import ConnectLink, Driver, PortalSettings, VehicleGroup
+from integrations.models import ConnectLink, Driver, PortalSettings, VehicleAccess, VehicleGroup
 from integrations.services import activity, leases
 
 _link_signer = signing.Signer(sep=".", salt="integrations.connect-link")
@@ -25,6 +25,7 @@ def create(
     make: str = "",
     group: VehicleGroup | None = None,
     user: User | None = None,
+    reauthenticates: VehicleAccess | None = None,
 ) -> ConnectLink:
     """Make a link for a driver; it expires after the days of the portal's settings."""
     link = ConnectLink(
@@ -32,6 +33,7 @@ def create(
         vin=vin.strip().upper(),
         make=make.strip().upper(),
         group=group,
+        reauthenticates=reauthenticates,
         created_at=now,
         expires_at=now + timedelta(days=PortalSettings.load().link_days),
     )
@@ -67,7 +69,11 @@ def find(text: str) -> ConnectLink | None:
         pk, _, nonce = _link_signer.unsign(text).partition("-")
     except signing.BadSignature:
         return None
-    link = ConnectLink.objects.select_related("driver", "group").filter(pk=pk).first()
+    link = (
+        ConnectLink.objects.select_related("driver", "group", "reauthenticates")
+        .filter(pk=pk)
+        .first()
+    )
     return link if link and constant_time_compare(link.nonce, nonce) else None
 
 

@@ -5,28 +5,38 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from integrations.models import Connection
+from integrations.models import Connection, VehicleAccess
 from integrations.services import activity, link_mails, vehicles
 from integrations.signals import connection_changed
 
 
-def needs_reconnect(connection: Connection, *, reason: str, now: datetime) -> bool:
-    """Only the driver can mend it. True when it was this call that found out."""
+def needs_reconnect(
+    connection: Connection, *, reason: str, now: datetime, way: VehicleAccess | None = None
+) -> bool:
+    """Only the driver can mend it. True when it was this call that found out.
+
+    With `way` the consent itself is good: the driver has to sign in at the maker again, for that
+    car, and is mailed a link that leads there.
+    """
     return _change(
         connection,
         Connection.Status.NEEDS_RECONNECT,
         only_from=[Connection.Status.ACTIVE],
         reason=reason,
         now=now,
+        way=way,
     )
 
 
-def mark_active(connection: Connection, *, now: datetime, user: User | None = None) -> bool:
+def mark_active(
+    connection: Connection, *, now: datetime, user: User | None = None, reason: str = ""
+) -> bool:
+    """It can be read again; `reason` says why, where no new consent does."""
     return _change(
         connection,
         Connection.Status.ACTIVE,
         only_from=[Connection.Status.NEEDS_RECONNECT, Connection.Status.REVOKED],
-        reason="",
+        reason=reason,
         now=now,
         user=user,
     )
@@ -61,6 +71,7 @@ def _change(
     now: datetime,
     user: User | None = None,
     actor: str = "",
+    way: VehicleAccess | None = None,
 ) -> bool:
     """One transaction with all that follows; whoever comes second changes nothing."""
     changed = Connection.objects.filter(pk=connection.pk, status__in=only_from).update(
@@ -76,6 +87,6 @@ def _change(
     for vehicle in vehicles.reached_by(connection):
         vehicles.choose_access(vehicle, now=now)
     if status == Connection.Status.NEEDS_RECONNECT:
-        link_mails.ask_to_reconnect(connection, now=now)
+        link_mails.ask_to_reconnect(connection, way=way, now=now)
     connection_changed.send(sender=Connection, connection=connection, user=user, now=now)
     return True

@@ -1,35 +1,35 @@
-"""A driver connects, reconnects and withdraws."""
+"""A driver connects, and connects again."""
 
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, cast
 
-from django.contrib.auth.models import User
 from django.db import transaction
 
 from integrations import registry
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.readings import IDENTITY
-from integrations.clients.smartcar_v2 import TokenPair
-from integrations.models import Connection, ConnectLink, OAuthToken, PortalSettings, Vehicle
+from integrations.clients.smartcar_types import ConnectionInfo, TokenPair
+from integrations.models import Connection, ConnectLink, PortalSettings, Vehicle
 from integrations.services import (
     activity,
     connect_links,
     connection_status,
     leases,
+    subscriptions,
     tokens,
     vehicles,
 )
-from integrations.services.tokens import TokenClient
+from integrations.services.subscriptions import SubscriptionClient
 from integrations.signals import connection_changed
 
 logger = logging.getLogger(__name__)
 
-LONGEST_ENDING = timedelta(minutes=5)  # from the end of a consent to the end of its tokens
+JUST_NOW = timedelta(hours=1)  # so long may a driver take on Connect's pages
 
 
-class ConnectClient(TokenClient, Protocol):
+class ConnectClient(SubscriptionClient, Protocol):
     def connect_url(
         self,
         *,
@@ -40,15 +40,19 @@ class ConnectClient(TokenClient, Protocol):
         single_select_vin: str = "",
     ) -> str: ...
 
+    def reauthenticate_url(self, *, smartcar_id: str, state: str) -> str: ...
+
     def permissions_for(self, codes: list[str]) -> list[str]: ...
+
+    def list_vehicles(self, access_token: str, user_id: str = "") -> list[ConnectionInfo]: ...
+
+
+class CodeClient(Protocol):
+    """What v2 can besides."""
 
     def exchange_code(self, code: str) -> TokenPair: ...
 
     def get_user_id(self, access_token: str) -> str: ...
-
-    def list_vehicles(self, access_token: str) -> list[str]: ...
-
-    def disconnect(self, *, smartcar_id: str, access_token: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,21 @@ class Connected:
     complete: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Consent:
+    """What Smartcar vouched for. `pair` is v2's, `shared` what v3 listed."""
+
+    user_id: str
+    pair: TokenPair | None = None
+    shared: list[ConnectionInfo] | None = None
+
+
 class LinkUsedError(Exception):
     """The link cannot be used any more: somebody was faster, or it expired meanwhile."""
+
+
+class NotVouchedError(Exception):
+    """The redirect names the consent of another driver, and Smartcar knows of no new one."""
 
 
 def scope(client: ConnectClient) -> list[str]:
@@ -74,7 +91,10 @@ def scope(client: ConnectClient) -> list[str]:
 
 
 def connect_url(link: ConnectLink, *, state: str, client: ConnectClient) -> str:
-    """Where the driver goes to consent."""
+    """Where the driver goes: to consent, or only to sign in at the maker again."""
+    if link.reauthenticates:
+        smartcar_id = link.reauthenticates.smartcar_id
+        return client.reauthenticate_url(smartcar_id=smartcar_id, state=state)
     return client.connect_url(
         scope=scope(client),
         state=state,
@@ -85,31 +105,80 @@ def connect_url(link: ConnectLink, *, state: str, client: ConnectClient) -> str:
 
 
 def finish(
-    link: ConnectLink, *, code: str, client: ConnectClient, mode: str, now: datetime
+    link: ConnectLink,
+    *,
+    code: str = "",
+    user_id: str = "",
+    client: ConnectClient,
+    mode: str,
+    now: datetime,
+    webhook_id: str = "",
 ) -> Connected:
-    """Exchange the code and write the connection, its tokens and all its cars.
+    """Write the connection, its tokens and all its cars, of the code (v2) or the user id (v3).
 
-    Uses the link up in the transaction that writes the connection: when Smartcar gives us
-    nothing, or we die before, the driver can try again with the same link. Connecting again
-    updates. Raises LinkUsedError, or ClientError when Smartcar does not play along.
+    With a webhook the cars are subscribed to it. Uses the link up in the transaction that writes
+    the connection: when Smartcar gives us nothing, or we die before, the driver can try again
+    with the same link. Connecting again updates. Raises LinkUsedError, NotVouchedError, or
+    ClientError when Smartcar does not play along.
     """
     with connect_links.claimed(link, now=now) as is_ours:
         if not is_ours:
             raise LinkUsedError
-        pair = client.exchange_code(code)
-        user_id = client.get_user_id(pair.access_token)
-        connection = _write(link, user_id, pair, asked=scope(client), mode=mode, now=now)
+        consent = _ask_smartcar(link, code=code, user_id=user_id, client=client, now=now)
+        connection = _write(link, consent, asked=scope(client), mode=mode, client=client, now=now)
     try:
-        found = list_vehicles(connection, client=client, now=now)
+        found = list_vehicles(connection, client=client, now=now, shared=consent.shared)
     except ClientError as exc:
         logger.warning("connection %s: cars not listed: %s", connection.pk, exc)
         return Connected(connection, [], complete=False)
-    return Connected(connection, found)
+    if webhook_id:
+        subscriptions.subscribe_missing(
+            client=client, webhook_id=webhook_id, now=now, connection=connection
+        )
+    return Connected(connection, found, complete=bool(found) or consent.shared is None)
+
+
+def _ask_smartcar(
+    link: ConnectLink, *, code: str, user_id: str, client: ConnectClient, now: datetime
+) -> _Consent:
+    if not client.has_application_token:
+        codes = cast(CodeClient, client)
+        pair = codes.exchange_code(code)
+        return _Consent(codes.get_user_id(pair.access_token), pair=pair)
+    token = tokens.of_application(now=now)
+    shared = tokens.opening(
+        token, lambda access: client.list_vehicles(access, user_id), client=client, now=now
+    )
+    _check_owner(link, user_id, shared, now)
+    return _Consent(user_id, shared=shared)
+
+
+def _check_owner(
+    link: ConnectLink, user_id: str, shared: list[ConnectionInfo], now: datetime
+) -> None:
+    """Under v3 the user id comes with the browser alone, so a driver could write another's there.
+    It is believed about somebody else's consent when Smartcar saw a consent just now, and after
+    the one that we know of.
+    """
+    others = Connection.objects.filter(smartcar_user_id=user_id).exclude(driver=link.driver)
+    known = others.first()
+    if known is None:
+        return
+    last = max((one.connected_at for one in shared if one.connected_at), default=None)
+    if last is None or last < max(now - JUST_NOW, known.connected_at):
+        logger.warning("connect link %s: the consent named is not this driver's", link.pk)
+        raise NotVouchedError
 
 
 @transaction.atomic
 def _write(
-    link: ConnectLink, user_id: str, pair: TokenPair, *, asked: list[str], mode: str, now: datetime
+    link: ConnectLink,
+    consent: _Consent,
+    *,
+    asked: list[str],
+    mode: str,
+    client: ConnectClient,
+    now: datetime,
 ) -> Connection:
     connect_links.use(link, now=now)
     fields = {
@@ -118,12 +187,15 @@ def _write(
         "mode": mode,
         "connected_at": now,
         "vehicles_listed_at": None,
+        "listed_through": client.version,
+        "is_ending": False,
         "group": link.group,
     }
     connection, created = Connection.objects.get_or_create(
-        smartcar_user_id=user_id, defaults={**fields, "status_changed_at": now}
+        smartcar_user_id=consent.user_id, defaults={**fields, "status_changed_at": now}
     )
-    tokens.store(connection, pair, now=now)
+    if consent.pair:
+        tokens.store(connection, consent.pair, now=now)
     if created:
         activity.record(f"Connected by {link.driver}", now=now, about=connection)
         connection_changed.send(sender=Connection, connection=connection, user=None, now=now)
@@ -137,11 +209,67 @@ def _write(
     return connection
 
 
-def list_vehicles(connection: Connection, *, client: ConnectClient, now: datetime) -> list[Vehicle]:
-    """Ask which cars the consent covers, all pages, and write them. Raises ClientError."""
-    access = tokens.get_access_token(connection.token, client=client, now=now)
-    found = vehicles.attach(connection, client.list_vehicles(access), now=now)
-    Connection.objects.filter(pk=connection.pk).update(vehicles_listed_at=now)
+@transaction.atomic
+def signed_in_again(link: ConnectLink, *, smartcar_id: str, now: datetime) -> Connection | None:
+    """The driver is back from the maker's page: the consent is good again, by Smartcar's word.
+
+    The next poll will show. None when the redirect is about another car, or the consent was ended:
+    signing in undoes no withdrawal. Raises LinkUsedError.
+    """
+    way = link.reauthenticates
+    if way is None or way.smartcar_id != smartcar_id:
+        return None
+    with connect_links.claimed(link, now=now) as is_ours:
+        if not is_ours:
+            raise LinkUsedError
+        connection = Connection.objects.select_for_update().get(pk=way.connection_id)
+        if connection.status == Connection.Status.REVOKED:
+            return None
+        connect_links.use(link, now=now)
+    what = f"{link.driver} signed in at the maker again"
+    activity.record(what, now=now, about=connection, actor=str(link.driver))
+    connection_status.mark_active(connection, reason=what, now=now)
+    vehicles.reached_by(connection).update(
+        next_poll_at=now, not_before=None, reported_errors={}, poll_failures=0
+    )
+    return connection
+
+
+def list_vehicles(
+    connection: Connection,
+    *,
+    client: ConnectClient,
+    now: datetime,
+    shared: list[ConnectionInfo] | None = None,
+    asks_driver: bool = True,
+) -> list[Vehicle]:
+    """Ask which cars the consent covers, all pages, and write them. Raises ClientError.
+
+    `shared`: asked already. Without `asks_driver` a token that is declined changes nothing.
+    """
+    if shared is None:
+        token = tokens.of(connection, client=client, now=now)
+        if token is None:
+            raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
+        user_id = connection.smartcar_user_id
+        shared = tokens.opening(
+            token,
+            lambda access: client.list_vehicles(access, user_id),
+            client=client,
+            now=now,
+            asks_driver=asks_driver,
+        )
+    if client.has_application_token and not shared and not connection.vehicles_listed_at:
+        return []  # v3 lists a consent some time after it was given
+    found = vehicles.attach(
+        connection,
+        [one.vehicle_id for one in shared],
+        permissions={one.vehicle_id: one.permissions for one in shared},
+        now=now,
+    )
+    Connection.objects.filter(pk=connection.pk).update(
+        vehicles_listed_at=now, listed_through=client.version
+    )
     return found
 
 
@@ -151,72 +279,9 @@ def list_missing(*, client: ConnectClient, now: datetime) -> int:
     rows = Connection.objects.active().filter(vehicles_listed_at__isnull=True)
     for connection in rows.select_related("token", "group", "driver"):
         try:
-            list_vehicles(connection, client=client, now=time_now())
-            done += 1
+            done += bool(list_vehicles(connection, client=client, now=time_now()))
         except ClientError as exc:
             logger.warning("connection %s: cars not listed: %s", connection.pk, exc)
             if exc.outcome in {Outcome.STOP, Outcome.WAIT_ALL}:
                 break
     return done
-
-
-def revoke(
-    connection: Connection,
-    *,
-    client: ConnectClient,
-    reason: str,
-    now: datetime,
-    user: User | None = None,
-    actor: str = "",
-) -> bool:
-    """End a consent: no more reading, tokens erased, Smartcar told as far as it listens."""
-    changed = connection_status.mark_revoked(
-        connection, reason=reason, now=now, user=user, actor=actor
-    )
-    _give_up(connection, client=client, now=now)
-    return changed
-
-
-def finish_revoking(*, client: ConnectClient, now: datetime) -> int:
-    """End what a killed process left half ended: its consent is over, but its tokens are there."""
-    done, time_now = 0, leases.going_on(now)
-    ended = Connection.objects.filter(
-        status=Connection.Status.REVOKED, status_changed_at__lte=now - LONGEST_ENDING
-    )
-    for connection in ended.filter(token__isnull=False).exclude(token__refresh_token=""):
-        _give_up(connection, client=client, now=time_now())
-        done += 1
-    return done
-
-
-def _give_up(connection: Connection, *, client: ConnectClient, now: datetime) -> None:
-    """Erase the tokens of a consent that has ended, and tell Smartcar."""
-    token = OAuthToken.objects.filter(connection=connection).exclude(refresh_token="").first()
-    if token is None:
-        return
-    access = problem = ""
-    try:
-        access = tokens.get_access_token(token, client=client, now=now)
-    except ClientError as exc:
-        problem = str(exc)
-    # Erased before Smartcar is told: telling may take long, and nothing must be left behind.
-    if not tokens.erase(connection, now=now):
-        return
-    if access:
-        problem = _disconnect_cars(connection, access, client)
-    if problem:
-        logger.warning("connection %s: not told to Smartcar: %s", connection.pk, problem)
-        activity.record(f"Smartcar could not be told: {problem}", now=now, about=connection)
-
-
-def _disconnect_cars(connection: Connection, access: str, client: ConnectClient) -> str:
-    """Give up every car; returns the last problem. One car's refusal says nothing of the next."""
-    problem = ""
-    for way in connection.accesses.filter(ended_at__isnull=True):
-        try:
-            client.disconnect(smartcar_id=way.smartcar_id, access_token=access)
-        except ClientError as exc:
-            problem = str(exc)
-            if exc.outcome in {Outcome.RETRY, Outcome.STOP, Outcome.WAIT_ALL}:
-                break
-    return problem

@@ -6,7 +6,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from integrations.models import Connection, ConnectLink, OutboxEntry, PortalSettings
+from integrations.models import (
+    Connection,
+    ConnectLink,
+    OutboxEntry,
+    PortalSettings,
+    VehicleAccess,
+)
 from integrations.registry import Sent
 from integrations.services import activity, connect_links, mail, outbox
 from integrations.services.vehicles import reached_by
@@ -33,11 +39,18 @@ def send(link: ConnectLink, *, now: datetime, user: User | None = None) -> Outbo
 
 
 @transaction.atomic
-def ask_to_reconnect(connection: Connection, *, now: datetime) -> OutboxEntry | None:
-    """Mail a fresh link to the driver, once for each time the connection was lost."""
+def ask_to_reconnect(
+    connection: Connection, *, now: datetime, way: VehicleAccess | None = None
+) -> OutboxEntry | None:
+    """Mail a fresh link to the driver, once for each time the connection was lost.
+
+    With `way` the link leads to where the driver signs in at the maker again, for that car.
+    """
     if not connection.driver.is_active:
         return None
-    link = connect_links.create(connection.driver, group=connection.group, now=now)
+    link = connect_links.create(
+        connection.driver, group=connection.group, reauthenticates=way, now=now
+    )
     return outbox.enqueue(
         RECONNECT,
         dedupe_key=f"{RECONNECT}:{connection.pk}:{connection.status_changed_at.isoformat()}",
@@ -81,6 +94,7 @@ def _deliver(template: str, entry: OutboxEntry, extra: dict[str, Any], now: date
             "link_url": mail.absolute(connect_links.path(link)),
             "driver_url": mail.absolute(connect_links.driver_path(link.driver)),
             "expires_at": link.expires_at,
+            "signs_in_again": link.reauthenticates_id is not None,
             **extra,
         },
     )

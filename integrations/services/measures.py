@@ -28,22 +28,16 @@ class ImpossibleError(ValueError):
     """The body is not a reading of this signal: a sentinel, out of range, or the wrong shape."""
 
 
-_FACTORS = {
-    "km": 1.0,
-    "kilometers": 1.0,
-    "kilometres": 1.0,
-    "mi": KM_PER_MILE,
-    "miles": KM_PER_MILE,
-    "percent": 1.0,
-    "%": 1.0,
-    "kpa": 1.0,
-    "psi": KPA_PER_PSI,
-    "bar": 100.0,
-    "l": 1.0,
-    "liters": 1.0,
-    "litres": 1.0,
-    "gallons": LITRES_PER_GALLON,
-    "gal": LITRES_PER_GALLON,
+# How providers write a unit: the unit at rest, and how many of it one is.
+_UNITS: dict[str, tuple[str, float]] = {
+    **dict.fromkeys(("km", "kilometer", "kilometers", "kilometre", "kilometres"), ("km", 1.0)),
+    **dict.fromkeys(("mi", "mile", "miles"), ("km", KM_PER_MILE)),
+    **dict.fromkeys(("%", "percent", "percentage"), ("percent", 1.0)),
+    **dict.fromkeys(("kpa", "kilopascal", "kilopascals"), ("kPa", 1.0)),
+    "psi": ("kPa", KPA_PER_PSI),
+    "bar": ("kPa", 100.0),
+    **dict.fromkeys(("l", "liter", "liters", "litre", "litres"), ("l", 1.0)),
+    **dict.fromkeys(("gal", "gallon", "gallons"), ("l", LITRES_PER_GALLON)),
 }
 
 
@@ -70,15 +64,24 @@ def measure(code: str, body: dict[str, Any]) -> Measure:
     return _anything(body)
 
 
-def _number(body: dict[str, Any], default_unit: str) -> float:
-    value = body.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number(body: dict[str, Any], at_rest: str) -> float:
+    """The value in the unit at rest, which is also what a body without a unit means."""
+    if not _is_number(body.get("value")):
         raise ImpossibleError("no number")
-    unit = str(body.get("unit") or default_unit).strip().lower()
-    if unit not in _FACTORS:
+    unit = str(body.get("unit") or at_rest).strip().lower()
+    kind, factor = _UNITS.get(unit, ("", 0.0))
+    if kind != at_rest:
         raise ImpossibleError(f"unknown unit {unit[:20]}")
+    return _scaled(body["value"], factor)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _scaled(value: float, factor: float) -> float:
     try:
-        number = float(value) * _FACTORS[unit]
+        number = float(value) * factor
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
@@ -103,7 +106,7 @@ def _percent(body: dict[str, Any]) -> Measure:
 
 
 def _litres(body: dict[str, Any]) -> Measure:
-    value = _number(body, "liters")
+    value = _number(body, "l")
     if not 0 <= value <= 2_000:
         raise ImpossibleError("an impossible amount")
     return value, None
@@ -114,7 +117,9 @@ def _tires(body: dict[str, Any]) -> Measure:
     wheels = []
     for wheel in _values(body):
         try:
-            kpa = _number({"value": wheel["tirePressure"], "unit": wheel.get("unit", unit)}, "kpa")
+            kpa = _number(
+                {"value": wheel["tirePressure"], "unit": wheel.get("unit") or unit}, "kPa"
+            )
             place = {"row": int(wheel["row"]), "column": int(wheel["column"])}
         except (
             ImpossibleError,
@@ -151,9 +156,16 @@ def _status(body: dict[str, Any]) -> Measure:
 
 
 def _anything(body: dict[str, Any]) -> Measure:
+    """A quantity with its unit beside it, whatever it measures; all else is kept as it is."""
     if not body:
         raise ImpossibleError("empty")
-    return None, body
+    if not _is_number(body.get("value")):
+        return None, body
+    rest = {key: value for key, value in body.items() if key != "value"}
+    at_rest, factor = _UNITS.get(str(rest.get("unit")).strip().lower(), ("", 1.0))
+    if at_rest:
+        rest["unit"] = at_rest
+    return _scaled(body["value"], factor), rest or None
 
 
 def _values(body: dict[str, Any]) -> list[Any]:

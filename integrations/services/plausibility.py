@@ -40,6 +40,29 @@ def odometer_doubt(km: float, recorded_at: datetime, current: Known | None) -> s
     return ""
 
 
+@dataclass(slots=True)
+class Belief:
+    """What is believed after the odometers so far, given one after the other as the car's clock
+    has them; and the doubtful one that waits to be confirmed.
+    """
+
+    current: Known | None = None
+    candidate: Known | None = None
+
+    def judge(self, km: float, recorded_at: datetime) -> tuple[bool, str]:
+        """Whether the next one is believed, and what there is to say about it."""
+        reason = odometer_doubt(km, recorded_at, self.current)
+        confirms = bool(reason) and agrees(km, recorded_at, self.candidate)
+        if confirms or not reason:
+            self.current, self.candidate = Known(km, recorded_at), None
+            return True, "confirmed by a second reading" if confirms else ""
+        if self.candidate is None or odometer_doubt(km, recorded_at, self.candidate):
+            # One that agrees too soon leaves the first in place: else a car that is read more
+            # than once an hour would never confirm.
+            self.candidate = Known(km, recorded_at)
+        return False, reason
+
+
 def agrees(km: float, recorded_at: datetime, candidate: Known | None) -> bool:
     """Does this reading confirm the doubtful one before it?"""
     if candidate is None or recorded_at - candidate.recorded_at < CONFIRMED_AFTER:

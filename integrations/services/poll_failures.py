@@ -6,7 +6,7 @@ from typing import Any
 
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.readings import SignalError
-from integrations.models import Vehicle
+from integrations.models import Vehicle, VehicleAccess
 from integrations.services import connection_status, gates, poll_outcomes, schedule
 
 VEHICLE_WAIT = 120.0  # seen in the wild when Smartcar names no time
@@ -97,7 +97,9 @@ def consequences(  # noqa: PLR0911  one return for each outcome
             return columns | {"not_before": ends, "next_poll_at": ends}
         case Outcome.RECONNECT:
             if vehicle.connection:
-                connection_status.needs_reconnect(vehicle.connection, reason=str(exc), now=now)
+                connection_status.needs_reconnect(
+                    vehicle.connection, reason=str(exc), way=_sign_in_for(vehicle, exc), now=now
+                )
             return columns
         case Outcome.DRIVER | Outcome.REJECTED | Outcome.NOT_GRANTED | Outcome.NOT_CAPABLE:
             return columns | {"next_poll_at": now + DAILY, "poll_failures": failures}
@@ -111,6 +113,16 @@ def consequences(  # noqa: PLR0911  one return for each outcome
                 "next_poll_at": again,
                 "not_before": again,
             }
+
+
+def _sign_in_for(vehicle: Vehicle, exc: ClientError) -> VehicleAccess | None:
+    """Where it is enough that the driver signs in at the maker again: the way to this car.
+
+    https://smartcar.com/docs/errors/api-errors/connected-services-account-errors
+    """
+    if exc.code != "AUTHENTICATION_FAILED":
+        return None
+    return vehicle.accesses.filter(smartcar_id=vehicle.smartcar_id, ended_at__isnull=True).first()
 
 
 def _of_this_car(vehicle: Vehicle, exc: ClientError) -> ClientError:

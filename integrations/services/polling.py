@@ -47,6 +47,7 @@ _SELDOM = (
     "poll_lease_until",
     "last_polled_at",
     "last_error",
+    "reported_errors",
     "fleetio_note",
     "fleetio_meter_unit",
     "fleetio_odometer_km",
@@ -58,6 +59,8 @@ _SELDOM = (
     "connection__mode",
     "connection__connected_at",
     "connection__vehicles_listed_at",
+    "connection__listed_through",
+    "connection__is_ending",
     "connection__token__refresh_token",
     "connection__token__refresh_expires_at",
     "connection__token__issued_at",
@@ -171,7 +174,7 @@ def _poll(
     except ClientError as exc:
         return _failed(vehicle, exc, now)
     try:
-        return _store(_identify(vehicle, results, now), results, client.cost(codes), policy, now)
+        return _store(identify(vehicle, results, now), results, client.cost(codes), policy, now)
     except Exception as exc:
         # What cannot be stored was paid for: without a pause it would be asked for all day.
         logger.exception("vehicle %s: what it said could not be stored", vehicle.pk)
@@ -221,8 +224,11 @@ def _calls_used(vehicle: Vehicle, now: datetime) -> int:
     return vehicle.calls_used if vehicle.calls_month == schedule.month_of(now).date() else 0
 
 
-def _identify(vehicle: Vehicle, results: Results, now: datetime) -> Vehicle:
-    """Write what the car is. The VIN is asked for again next time when it did not come."""
+def identify(vehicle: Vehicle, results: Results, now: datetime) -> Vehicle:
+    """Write what the results say of the car itself; returns the vehicle that it turned out to be.
+
+    The VIN is asked for again next time when it did not come.
+    """
     said = {
         r.code: storable(r.body)
         for r in results
@@ -274,13 +280,7 @@ def _store(
             "last_error": "",
             **poll_outcomes.of_items(vehicle, errors, now),
             "not_before": poll_failures.told_to_wait(errors, now),
-            "next_poll_at": now
-            + schedule.poll_interval(
-                calls_left=policy.calls_per_month - columns["calls_used"],
-                cost=cost,
-                habit=_habit(vehicle),
-                now=now,
-            ),
+            "next_poll_at": _next_poll(vehicle, policy, columns["calls_used"], cost, now),
         }
     else:
         columns |= poll_failures.consequences(vehicle, worst, now)
@@ -288,6 +288,18 @@ def _store(
     if worst is None:
         return Polled(vehicle.pk, ingested)
     return Polled(vehicle.pk, ingested, outcome=worst.outcome, error=str(worst))
+
+
+def _next_poll(
+    vehicle: Vehicle, policy: PollPolicy, calls_used: int, cost: int, now: datetime
+) -> datetime:
+    """A car that reports by itself is polled as seldom as its webhook allows."""
+    habit = _habit(vehicle)
+    reports = schedule.safety_net(
+        last_webhook_at=vehicle.last_webhook_at, last_read_at=now, habit=habit, now=now
+    )
+    left = policy.calls_per_month - calls_used
+    return reports or now + schedule.poll_interval(calls_left=left, cost=cost, habit=habit, now=now)
 
 
 def _habit(vehicle: Vehicle) -> timedelta:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.readings import IDENTITY, SignalError, SignalReading
+from integrations.clients.smartcar_types import ConnectionInfo
 from integrations.models import Vehicle
 from integrations.services import tokens, vehicles
 from integrations.services.tokens import TokenClient
@@ -18,10 +19,10 @@ Results = Sequence[SignalReading | SignalError]
 
 class ReadClient(TokenClient, Protocol):
     def read(
-        self, *, smartcar_id: str, access_token: str, codes: Sequence[str]
+        self, *, smartcar_id: str, access_token: str, codes: Sequence[str], user_id: str = ""
     ) -> list[SignalReading | SignalError]: ...
 
-    def list_vehicles(self, access_token: str) -> list[str]: ...
+    def list_vehicles(self, access_token: str, user_id: str = "") -> list[ConnectionInfo]: ...
 
     def cost(self, codes: Sequence[str]) -> int: ...
 
@@ -48,14 +49,12 @@ def internal(exc: Exception) -> ClientError:
 
 
 def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime) -> Results:
-    token = getattr(vehicle.connection, "token", None)
+    token = tokens.of(vehicle.connection, client=client, now=now)
     if token is None:
         raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
     access = tokens.get_access_token(token, client=client, now=now)
     try:
-        results: Results = client.read(
-            smartcar_id=vehicle.smartcar_id, access_token=access, codes=codes
-        )
+        results = _ask(vehicle, codes, client, access)
     except ClientError as exc:
         if exc.outcome is not Outcome.REFRESH:
             raise
@@ -64,11 +63,24 @@ def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime)
     return [*results, *_ask_alone(vehicle, results, client, access)]
 
 
+def _ask(vehicle: Vehicle, codes: Sequence[str], client: ReadClient, access: str) -> Results:
+    return client.read(
+        smartcar_id=vehicle.smartcar_id,
+        access_token=access,
+        codes=codes,
+        user_id=_user_of(vehicle),
+    )
+
+
+def _user_of(vehicle: Vehicle) -> str:
+    return vehicle.connection.smartcar_user_id if vehicle.connection else ""
+
+
 def _read_again(
     vehicle: Vehicle, codes: list[str], client: ReadClient, access: str, now: datetime
 ) -> Results:
     try:
-        return client.read(smartcar_id=vehicle.smartcar_id, access_token=access, codes=codes)
+        return _ask(vehicle, codes, client, access)
     except ClientError as exc:
         if exc.outcome is not Outcome.REFRESH:
             raise
@@ -80,11 +92,14 @@ def _explain_refusal(
 ) -> ClientError:
     """A brand-new token is refused for this car: is it the car alone, or the whole consent?"""
     try:
-        shared = client.list_vehicles(access)
+        shared = client.list_vehicles(access, _user_of(vehicle))
     except ClientError as listing:
-        outcome = Outcome.RECONNECT if listing.outcome is Outcome.REFRESH else listing.outcome
+        outcome = listing.outcome
+        if outcome is Outcome.REFRESH:
+            # A driver's own token is refused for all; the application's says nothing of one driver.
+            outcome = Outcome.RETRY if client.has_application_token else Outcome.RECONNECT
         return ClientError(str(listing), outcome=outcome, type=listing.type)
-    if vehicle.smartcar_id not in shared:
+    if vehicle.smartcar_id not in {one.vehicle_id for one in shared}:
         vehicles.end_access(vehicle, now=now)
     return ClientError(str(exc), outcome=Outcome.RETRY, type=exc.type)
 
@@ -102,8 +117,6 @@ def _ask_alone(
             and result.outcome in {Outcome.RETRY, Outcome.REJECTED}
         ):
             try:
-                yield from client.read(
-                    smartcar_id=vehicle.smartcar_id, access_token=access, codes=[result.code]
-                )
+                yield from _ask(vehicle, [result.code], client, access)
             except ClientError as exc:
                 logger.info("vehicle %s: %s: %s", vehicle.pk, result.code, exc)

@@ -5,14 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Protocol
 
 from django.db import transaction
 from django.db.models import Prefetch
 
 from integrations.clients.errors import ClientError, Outcome
-from integrations.clients.smartcar_v2 import ConnectionInfo
+from integrations.clients.smartcar_types import ConnectionInfo
 from integrations.models import Connection, Vehicle, VehicleAccess
 from integrations.services import connection_status, connections, leases, tokens
 from integrations.services.connections import ConnectClient
@@ -23,7 +22,9 @@ REFUSED = {Outcome.REFRESH, Outcome.RECONNECT}
 
 
 class ManagementClient(ConnectClient, Protocol):
-    def list_connections(self) -> list[ConnectionInfo]: ...
+    def list_connections(
+        self, access_token: str = "", *, user_id: str = "", vehicle_id: str = ""
+    ) -> list[ConnectionInfo]: ...
 
 
 @dataclass(slots=True)
@@ -36,37 +37,71 @@ def reconcile(*, client: ManagementClient, now: datetime) -> Reconciled:
     """End the consents that Smartcar no longer has, and take over cars that came or went.
 
     The list alone ends nothing, because it may be wrong or of another application: where it
-    differs, the driver's own token is asked. Raises ClientError when there is no whole list.
+    differs, it is asked about this driver alone. Raises ClientError when there is no whole list.
     """
     listed: dict[str, set[str]] = defaultdict(set)
-    for row in client.list_connections():
+    for row in _list(client, now):
         listed[row.user_id].add(row.vehicle_id)
     result, time_now = Reconciled(), leases.going_on(now)
-    for connection in _known():
+    known = list(_known(client))
+    if client.has_application_token and known and not _is_ours(listed, known):
+        logger.warning("v3 lists none of our consents: is it the same application?")
+        return result
+    holders = _holders()
+    for connection in known:
+        is_listed = connection.smartcar_user_id in listed
         ours = {way.smartcar_id for way in connection.accesses.all()}
-        theirs = listed.get(connection.smartcar_user_id, set())
+        theirs = {
+            smartcar_id
+            for smartcar_id in listed.get(connection.smartcar_user_id, ())
+            if holders.get(smartcar_id, connection.pk) == connection.pk
+        }
         is_active = connection.status == Connection.Status.ACTIVE
-        if theirs and (ours == theirs or not is_active):
+        if is_listed and (ours == theirs or not is_active):
             continue
         result.looked_at += 1
-        result.ended += _look_again(
-            connection, is_listed=bool(theirs), client=client, now=time_now()
-        )
+        result.ended += _look_again(connection, is_listed=is_listed, client=client, now=time_now())
     return result
 
 
-def _known() -> Iterable[Connection]:
+def _holders() -> dict[str, int]:
+    """Whose consent each car is read through. A car that two drivers share is one of them's."""
+    ways = VehicleAccess.objects.filter(
+        ended_at__isnull=True, connection__status=Connection.Status.ACTIVE
+    )
+    return dict(ways.values_list("smartcar_id", "connection_id"))
+
+
+def _list(client: ManagementClient, now: datetime) -> list[ConnectionInfo]:
+    if not client.has_application_token:
+        return client.list_connections()
+    token = tokens.of_application(now=now)
+    return tokens.opening(token, client.list_connections, client=client, now=now)
+
+
+def _known(client: ManagementClient) -> Iterable[Connection]:
+    """The consents that this generation has listed: what it never knew did not end there."""
     ways = VehicleAccess.objects.filter(ended_at__isnull=True)
     rows = Connection.objects.exclude(status=Connection.Status.REVOKED)
+    rows = rows.filter(listed_through=client.version)
+    if client.has_application_token:  # it lists a consent some time after it was given
+        rows = rows.filter(vehicles_listed_at__isnull=False)
     return rows.select_related("driver", "group", "token").prefetch_related(
         Prefetch("accesses", ways)
     )
 
 
+def _is_ours(listed: dict[str, set[str]], known: list[Connection]) -> bool:
+    """Whether the list is of our application. v3's token opens whatever application it belongs
+    to, so to ask once more about one driver would prove nothing.
+    """
+    return any(connection.smartcar_user_id in listed for connection in known)
+
+
 def _look_again(
     connection: Connection, *, is_listed: bool, client: ManagementClient, now: datetime
 ) -> bool:
-    """Ask with the driver's own token. True when the consent turned out to be over."""
+    """Ask about this driver alone. True when the consent turned out to be over."""
     try:
         found = _ask(connection, is_listed=is_listed, client=client, now=now)
     except ClientError as exc:
@@ -85,25 +120,20 @@ def _ask(
     """The cars, asked for with a token that surely was good. Whose consent is over by Smartcar's
     list too is not asked to connect again: its owner ended it.
     """
-    works = partial(
-        tokens.get_access_token, connection.token, client=client, now=now, asks_driver=is_listed
-    )
-    works()
-    try:
-        return connections.list_vehicles(connection, client=client, now=now)
-    except ClientError as exc:
-        if exc.outcome is not Outcome.REFRESH:
-            raise
-    works(refused=True)
-    return connections.list_vehicles(connection, client=client, now=now)
+    return connections.list_vehicles(connection, client=client, now=now, asks_driver=is_listed)
 
 
 @transaction.atomic  # an ended consent is not looked at again: nothing may be left
 def _end(connection: Connection, now: datetime) -> bool:
     """Unless the driver consented again while we asked."""
-    judged = connection.token.version
+    judged = getattr(connection, "token", None)
     held = tokens.lock(connection)
-    if held is None or held.version != judged:
+    if (held and held.version) != (judged and judged.version):
+        return False
+    same = Connection.objects.select_for_update().filter(
+        pk=connection.pk, connected_at=connection.connected_at
+    )
+    if not same.exists():
         return False
     ended = connection_status.mark_revoked(connection, reason="Ended at Smartcar", now=now)
     tokens.erase(connection, now=now)

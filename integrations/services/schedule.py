@@ -9,6 +9,8 @@ SHORTEST = timedelta(minutes=15)
 JITTER = 0.1
 BACKOFF_FIRST = timedelta(minutes=2)
 BACKOFF_LONGEST = timedelta(hours=6)
+DAILY = timedelta(days=1)  # how often a car that reports by itself is polled all the same
+QUIET_AT_LEAST = timedelta(hours=6)
 
 
 def month_of(now: datetime) -> datetime:
@@ -43,3 +45,26 @@ def backoff(failures: int, *, chance: float | None = None) -> timedelta:
     bound: timedelta = min(BACKOFF_FIRST * 2 ** min(max(failures - 1, 0), 12), BACKOFF_LONGEST)
     part: float = chance if chance is not None else random.random()  # noqa: S311
     return max(bound * part, timedelta(seconds=30))
+
+
+def quiet_after(habit: timedelta) -> timedelta:
+    """How long a car's webhook may be silent, by its make's habit, before it is not relied on."""
+    return max(3 * habit, QUIET_AT_LEAST)
+
+
+def safety_net(
+    *,
+    last_webhook_at: datetime | None,
+    last_read_at: datetime | None,
+    habit: timedelta,
+    now: datetime,
+) -> datetime | None:
+    """When to read a car that reports by itself; None when it does not, or not any more.
+
+    A car with a healthy webhook is polled once a day; when it goes quiet beyond its make's habit,
+    polling takes over.
+    """
+    if last_webhook_at is None or now - last_webhook_at > quiet_after(habit):
+        return None
+    daily = last_read_at + DAILY if last_read_at else now
+    return min(daily, last_webhook_at + quiet_after(habit))

@@ -5,25 +5,32 @@ made with no transaction open, and the new pair is committed as the very first t
 answer. The lease is renewed while its process lives, so a worker that dies at any step is followed
 within seconds by another one that repeats the exchange with the same refresh token: time for
 several tries within the provider's grace window, should the next one die as well.
+
+Under v3 the application has one token, in the row without a connection. It is renewed by the same
+lease, early, by one worker for all; the pairs of v2 are kept alive beside it, as long as there are
+credentials for them, so that a fleet can go back.
 """
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar, cast
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from integrations.clients.errors import ClientError, Outcome
-from integrations.clients.smartcar_v2 import TokenPair
+from integrations.clients.smartcar_types import TokenPair
 from integrations.models import Connection, OAuthToken
 from integrations.services import connection_status, gates, leases
 
 logger = logging.getLogger(__name__)
 
 EARLY = timedelta(minutes=5)
+LAST_MINUTE = timedelta(minutes=1)  # until then an access token does while a new one is made
 KEEP_YOUNGER_THAN = timedelta(days=30)
 RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold the only pair
 LATER = timedelta(minutes=15)
@@ -31,8 +38,22 @@ BUSY = "TOKEN_BUSY"  # the type of an error: somebody else exchanges, or did and
 PATIENCE = 20.0  # seconds to wait for somebody else's exchange
 
 
-class TokenClient(Protocol):
+Answer = TypeVar("Answer")
+
+
+class RefreshClient(Protocol):
     def refresh(self, refresh_token: str) -> TokenPair: ...
+
+
+class ApplicationClient(Protocol):
+    def request_token(self) -> TokenPair: ...
+
+
+class TokenClient(Protocol):
+    """Of either generation; what it can do besides depends on `has_application_token`."""
+
+    has_application_token: bool
+    version: str
 
 
 @dataclass(slots=True)
@@ -41,6 +62,24 @@ class RefreshCount:
     failed: int = 0
     declined: int = 0  # of the failed: Smartcar answered, and the driver has to reconnect
     refused: bool = False
+
+
+def of(connection: Connection | None, *, client: TokenClient, now: datetime) -> OAuthToken | None:
+    """The token that opens the cars of this consent; None when there is none any more."""
+    if connection is None:
+        return None
+    if client.has_application_token:
+        return of_application(now=now)
+    return getattr(connection, "token", None)
+
+
+def of_application(*, now: datetime) -> OAuthToken:
+    """The application's one row, made by whoever asks first; without a token at first."""
+    token = OAuthToken.objects.filter(connection__isnull=True).first()
+    if token is None:
+        empty = {"access_expires_at": now, "issued_at": now, "version": 0}
+        token, _created = OAuthToken.objects.get_or_create(connection=None, defaults=empty)
+    return token
 
 
 def store(connection: Connection, pair: TokenPair, *, now: datetime) -> OAuthToken:
@@ -91,17 +130,50 @@ def get_access_token(
     refused: bool = False,
     asks_driver: bool = True,
 ) -> str:
-    """An access token that is good for some minutes; exchanges the pair first when it is not.
+    """An access token that is good for some minutes; exchanges first when it is not.
 
     `refused`: the provider did not accept the current access token, so exchange in any case.
     Without `asks_driver` a pair that is declined changes nothing of the connection.
     Raises ClientError when no working token can be had now.
     """
-    if refused or token.access_expires_at - now <= EARLY:
+    left = token.access_expires_at - now
+    if not refused and EARLY >= left > LAST_MINUTE:
+        token = _renewed_early(token, client=client, now=now, asks_driver=asks_driver)
+    elif refused or left <= EARLY:
         token = refresh(token, client=client, now=now, asks_driver=asks_driver)
     if not token.access_token:
         raise _erased()
     return str(token.access_token)
+
+
+def opening(
+    token: OAuthToken,
+    call: Callable[[str], Answer],
+    *,
+    client: TokenClient,
+    now: datetime,
+    asks_driver: bool = True,
+) -> Answer:
+    """What `call` gives with a working access token; once more when it is refused."""
+    access = partial(get_access_token, token, client=client, now=now, asks_driver=asks_driver)
+    try:
+        return call(access())
+    except ClientError as exc:
+        if exc.outcome is not Outcome.REFRESH:
+            raise
+    return call(access(refused=True))
+
+
+def _renewed_early(
+    token: OAuthToken, *, client: TokenClient, now: datetime, asks_driver: bool
+) -> OAuthToken:
+    """One renews it, the others go on with what is still good; so does he when it fails."""
+    try:
+        return refresh(token, client=client, now=now, waits=False, asks_driver=asks_driver)
+    except ClientError as exc:
+        if exc.outcome not in {Outcome.RETRY, Outcome.WAIT_ALL}:
+            raise
+        return token
 
 
 def refresh(
@@ -116,7 +188,7 @@ def refresh(
 
     Without `waits` it raises at once while somebody else is trying.
     """
-    if not token.refresh_token:
+    if token.connection_id and not token.refresh_token:
         raise _erased()
     lease_until = token.lease_until
     if not _claim(token, now):
@@ -124,7 +196,7 @@ def refresh(
     mine = OAuthToken.objects.filter(pk=token.pk, version=token.version)
     with leases.kept(mine, "lease_until", until=now + leases.LEASE):
         try:
-            pair = client.refresh(token.refresh_token)
+            pair = _exchange(token, client)
         except ClientError as exc:
             if exc.type == gates.OURS:  # nothing was called: as if nobody had tried
                 mine.update(lease_until=lease_until)  # what a dead worker left stays visible
@@ -135,6 +207,12 @@ def refresh(
     if not stored:
         logger.warning("token %s: a newer pair was there already", token.pk)
     return token
+
+
+def _exchange(token: OAuthToken, client: TokenClient) -> TokenPair:
+    if token.connection_id:
+        return cast(RefreshClient, client).refresh(token.refresh_token)
+    return cast(ApplicationClient, client).request_token()
 
 
 def _erased() -> ClientError:
@@ -178,7 +256,7 @@ def _columns(pair: TokenPair, now: datetime) -> dict[str, object]:
         "access_token": pair.access_token,
         "access_expires_at": now + pair.expires_in,
         "refresh_token": pair.refresh_token,
-        "refresh_expires_at": now + pair.refresh_expires_in,
+        "refresh_expires_at": now + pair.refresh_expires_in if pair.refresh_expires_in else None,
         "issued_at": now,
         "lease_until": None,
         "next_attempt_at": None,
@@ -189,11 +267,7 @@ def _columns(pair: TokenPair, now: datetime) -> dict[str, object]:
 
 def _failed(token: OAuthToken, exc: ClientError, now: datetime, *, asks_driver: bool) -> OAuthToken:
     """Write down why, and raise; unless the refusal only means that somebody was faster."""
-    wait = (
-        timedelta(seconds=RETRY_SECONDS[token.failures])
-        if token.failures < len(RETRY_SECONDS)
-        else LATER
-    )
+    wait = _wait(token)
     with transaction.atomic():  # a new consent comes before this or after it
         # The update itself looks whether the pair is still the one that failed.
         unchanged = OAuthToken.objects.filter(pk=token.pk, version=token.version).update(
@@ -214,8 +288,29 @@ def _failed(token: OAuthToken, exc: ClientError, now: datetime, *, asks_driver: 
     raise exc
 
 
+def _wait(token: OAuthToken) -> timedelta:
+    """How long not to try again. All cars wait for the application's token: never for long."""
+    if token.failures < len(RETRY_SECONDS):
+        return timedelta(seconds=RETRY_SECONDS[token.failures])
+    return LATER if token.connection_id else timedelta(seconds=RETRY_SECONDS[-1])
+
+
+def renew_application(*, client: TokenClient, now: datetime, every: bool = False) -> RefreshCount:
+    """Renew the application's token when it is about to run out, so that no car waits for it."""
+    token = of_application(now=now)
+    if not every and token.access_expires_at - now > EARLY * 2:
+        return RefreshCount()
+    rows = OAuthToken.objects.filter(pk=token.pk)
+    return _refresh_all(rows, client, now, waits=every, asks_driver=False)
+
+
 def refresh_due(
-    *, client: TokenClient, now: datetime, every: bool = False, expired: bool = False
+    *,
+    client: TokenClient,
+    now: datetime,
+    every: bool = False,
+    expired: bool = False,
+    asks_driver: bool = True,
 ) -> RefreshCount:
     """Exchange the pairs that are due: interrupted ones, and refresh tokens older than 30 days.
 
@@ -226,18 +321,31 @@ def refresh_due(
     if expired:
         due |= Q(access_expires_at__lte=now + EARLY)
     rows = OAuthToken.objects.refreshable().select_related("connection")
-    return _refresh_all(rows if every else rows.filter(due), client, now, waits=every or expired)
+    return _refresh_all(
+        rows if every else rows.filter(due),
+        client,
+        now,
+        waits=every or expired,
+        asks_driver=asks_driver,
+    )
 
 
-def finish_interrupted(*, client: TokenClient, now: datetime) -> RefreshCount:
+def finish_interrupted(
+    *, client: TokenClient, now: datetime, asks_driver: bool = True
+) -> RefreshCount:
     """Finish what a killed worker began or a lost answer left open, in time for the grace."""
     rows = OAuthToken.objects.refreshable().select_related("connection")
     due = Q(lease_until__lte=now) | Q(failures__gt=0, next_attempt_at__lte=now)
-    return _refresh_all(rows.filter(due), client, now, waits=False)
+    return _refresh_all(rows.filter(due), client, now, waits=False, asks_driver=asks_driver)
 
 
 def _refresh_all(
-    rows: QuerySet[OAuthToken], client: TokenClient, now: datetime, *, waits: bool
+    rows: QuerySet[OAuthToken],
+    client: TokenClient,
+    now: datetime,
+    *,
+    waits: bool,
+    asks_driver: bool,
 ) -> RefreshCount:
     """Sweeps come every few seconds and never wait for each other: while the provider hangs they
     would take every thread of every worker.
@@ -245,17 +353,24 @@ def _refresh_all(
     count, time_now = RefreshCount(), leases.going_on(now)
     for token in rows:
         try:
-            refresh(token, client=client, now=time_now(), waits=waits)
+            refresh(token, client=client, now=time_now(), waits=waits, asks_driver=asks_driver)
             count.refreshed += 1
         except ClientError as exc:
             if exc.type == BUSY and not waits:
                 continue
             count.failed += 1
             count.declined += exc.outcome is Outcome.RECONNECT
+            if exc.outcome is Outcome.RECONNECT and not asks_driver:
+                _give_up_going_back(token)
             if exc.outcome is Outcome.STOP:
                 count.refused = True
                 break
     return count
+
+
+def _give_up_going_back(token: OAuthToken) -> None:
+    """A pair of v2 that nobody needs under v3 was declined: it is not tried for ever."""
+    OAuthToken.objects.filter(pk=token.pk, version=token.version).update(refresh_token="")
 
 
 def encrypt_again() -> int:

@@ -1,7 +1,8 @@
 """Which cars there are, and which way each one is read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -15,10 +16,19 @@ def reached_by(connection: Connection) -> QuerySet[Vehicle]:
 
 
 @transaction.atomic
-def attach(connection: Connection, smartcar_ids: Iterable[str], *, now: datetime) -> list[Vehicle]:
+def attach(
+    connection: Connection,
+    smartcar_ids: Iterable[str],
+    *,
+    now: datetime,
+    permissions: Mapping[str, Sequence[str] | None] = MappingProxyType({}),
+    known_as: Mapping[str, Vehicle] = MappingProxyType({}),
+) -> list[Vehicle]:
     """Make the connection's cars exactly these. Safe to repeat; never makes a car twice.
 
     A car that the driver no longer shares stays, with its history, but is not read this way.
+    `permissions` are what was granted, where it is known; `known_as` names the vehicle that an id
+    which was never seen belongs to.
     """
     wanted = list(dict.fromkeys(smartcar_ids))
     # The callback and the job that catches up may list the same consent at the same time.
@@ -28,8 +38,13 @@ def attach(connection: Connection, smartcar_ids: Iterable[str], *, now: datetime
         for access in VehicleAccess.objects.select_related("vehicle").filter(smartcar_id__in=wanted)
     }
     attached = [
-        _attach_one(connection, smartcar_id, known.get(smartcar_id), now) for smartcar_id in wanted
+        _attach_one(connection, smartcar_id, known.get(smartcar_id), known_as.get(smartcar_id), now)
+        for smartcar_id in wanted
     ]
+    for smartcar_id, names in permissions.items():
+        if names is not None:
+            granted = connection.accesses.filter(smartcar_id=smartcar_id)
+            granted.update(permissions=sorted(set(names)))
     gone = connection.accesses.filter(ended_at__isnull=True).exclude(smartcar_id__in=wanted)
     for access in gone.select_related("vehicle"):
         _end(access, now)
@@ -51,10 +66,14 @@ def end_access(vehicle: Vehicle, *, now: datetime) -> None:
 
 
 def _attach_one(
-    connection: Connection, smartcar_id: str, access: VehicleAccess | None, now: datetime
+    connection: Connection,
+    smartcar_id: str,
+    access: VehicleAccess | None,
+    known_as: Vehicle | None,
+    now: datetime,
 ) -> Vehicle:
     if access is None:
-        vehicle = Vehicle.objects.create(
+        vehicle = known_as or Vehicle.objects.create(
             group=connection.group, created_at=now, next_poll_at=now, smartcar_id=smartcar_id
         )
         VehicleAccess.objects.create(

@@ -9,7 +9,7 @@ from maintenance.engine import holds
 from maintenance.engine.findings import EpisodeView, Finding
 from maintenance.engine.rules import Kind, RuleSpec, Verdict
 
-__all__ = ["Action", "EpisodeView", "Step", "advance", "combine"]
+__all__ = ["Action", "EpisodeView", "Step", "advance", "combine", "is_recent"]
 
 
 class Action(StrEnum):
@@ -27,6 +27,7 @@ class Action(StrEnum):
     RESOLVE = "resolve"
     DROP = "drop"  # the pending row was contradicted and is deleted
     NOTE_CLEAR = "note_clear"  # the previous row, closed by a person, was seen clear since
+    CORRECT = "correct"  # pending or open: the counters, after older readings came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,8 @@ def _is_outdated(view: EpisodeView | None, finding: Finding, at: datetime) -> bo
     return opposite is not None and at < opposite
 
 
-def _is_recent(previous: EpisodeView | None, spec: RuleSpec, now: datetime) -> bool:
+def is_recent(previous: EpisodeView | None, spec: RuleSpec, now: datetime) -> bool:
+    """Whether what comes now is the same episode again."""
     return (
         previous is not None
         and previous.resolved_at is not None
@@ -114,7 +116,7 @@ def _is_silenced(previous: EpisodeView | None, spec: RuleSpec, now: datetime) ->
         previous is not None
         and previous.resolved_by_person
         and not previous.cleared_since_resolved
-        and _is_recent(previous, spec, now)
+        and is_recent(previous, spec, now)
     )
 
 
@@ -144,7 +146,7 @@ def _fire_waiting(
     )
     # The stage is what is true now: the same row, but a new life with its own announcements.
     return Step(
-        action=Action.REOPEN if _is_recent(previous, spec, now) else Action.OPEN, episode=opened
+        action=Action.REOPEN if is_recent(previous, spec, now) else Action.OPEN, episode=opened
     )
 
 

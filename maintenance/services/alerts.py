@@ -21,7 +21,7 @@ from maintenance.services import announcements, wording
 from maintenance.services.episodes import apply_view, reading_time, to_view
 
 if TYPE_CHECKING:
-    from maintenance.services.evaluation import Planned
+    from maintenance.services.plans import Planned
 
 
 def apply(vehicle: Vehicle, planned: "Planned", *, now: datetime) -> None:
@@ -157,6 +157,11 @@ def _end(
         user=user,
     )
     announcements.withdraw(alert, now=now)
+
+
+def disprove(alert: Alert, *, now: datetime) -> None:
+    """Readings that came late say that it is over, or never was."""
+    _end(alert, Alert.Resolution.CLEARED, now=now)
 
 
 def hand_over(

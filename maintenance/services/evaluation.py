@@ -6,8 +6,7 @@ the caller's transaction, so two evaluations of one vehicle follow each other.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,16 +15,17 @@ from django.db.models import BigIntegerField, DateTimeField, Q
 from django.utils import timezone
 
 from integrations.models import Signal, Vehicle
-from integrations.models.prepared import Prepared, given, together
+from integrations.models.prepared import Prepared, Statement, given, together
 from maintenance.engine.conditions import judge
-from maintenance.engine.episodes import Step, advance, combine
+from maintenance.engine.episodes import advance, combine
 from maintenance.engine.facts import Facts, ServiceFact, SignalFact
-from maintenance.engine.findings import EpisodeView, Finding
+from maintenance.engine.findings import Finding
 from maintenance.engine.rules import RuleSpec
 from maintenance.engine.scopes import Scope, VehicleFacts, in_force
 from maintenance.models import Alert, Rule, ServiceRecord
-from maintenance.services import alerts
+from maintenance.services import alerts, late_readings
 from maintenance.services.episodes import to_view
+from maintenance.services.plans import InForce, Known, Planned, Services
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ AGAIN = timedelta(minutes=15)
 LONGEST_MEMORY = timedelta(days=90)
 
 Rows = list[Sequence[Any]]
-InForce = list[tuple[Rule, RuleSpec]]
-_Services = dict[str, ServiceFact]
 _Rules = dict[int, tuple[Rule, Scope, RuleSpec]]
 _RULES = Prepared(lambda: Rule.objects.enabled().order_by("pk"))
 _made: tuple[Rows, _Rules] = ([], {})
@@ -54,35 +52,16 @@ _ALERTS = Prepared(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One step that an evaluation would take."""
-
-    step: Step
-    finding: Finding
-    rule: Rule
-    alert: Alert | None
-    previous: Alert | None
-
-    def __str__(self) -> str:
-        return f"{self.step.action}: {self.rule} {self.finding.subject}".strip()
-
-
-@dataclass(slots=True)
-class _Known:
-    """The vehicle's alerts by (topic, subject): the unresolved and the latest resolved ones."""
-
-    unresolved: dict[tuple[str, str], Alert]
-    resolved: dict[tuple[str, str], Alert]
-
-
 def evaluate_vehicle(vehicle_id: int, *, now: datetime) -> list[Planned]:
     """Evaluate one vehicle by itself, in a transaction of its own. Safe to repeat."""
     with transaction.atomic():
         vehicle = Vehicle.objects.select_for_update().filter(pk=vehicle_id).first()
         if vehicle is None:
             return []
-        done = evaluate(vehicle, list(vehicle.signals.all()), now=now)
+        signals = list(vehicle.signals.all())
+        # What came while the rules failed may have come late.
+        late = {signal.code for signal in signals} if vehicle.evaluation_error else set()
+        done = evaluate(vehicle, signals, late=late, now=now)
         if vehicle.evaluation_due_at or vehicle.evaluation_error:
             Vehicle.objects.filter(pk=vehicle_id).update(
                 evaluation_due_at=None, evaluation_error=""
@@ -107,12 +86,28 @@ def evaluate_all(*, now: datetime, vehicle_ids: Iterable[int] | None = None) -> 
     return changed, failed
 
 
-def evaluate(vehicle: Vehicle, signals: Sequence[Signal], *, now: datetime) -> list[Planned]:
-    """Plan and apply, inside the caller's transaction."""
+def evaluate(
+    vehicle: Vehicle,
+    signals: Sequence[Signal],
+    *,
+    now: datetime,
+    codes: Collection[str] = (),
+    late: Collection[str] = (),
+) -> list[Planned]:
+    """Plan and apply, inside the caller's transaction.
+
+    `codes` are the signals that have another state than before, `late` those that have another
+    past; what follows from the latter is put in order first.
+    """
     rules, known, services = _look_up(vehicle, now)
     alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
     for key in [key for key, alert in known.unresolved.items() if alert.resolved_at]:
         known.resolved[key] = known.unresolved.pop(key)
+    late = {*late, *late_readings.out_of_turn(codes, signals, rules=rules, known=known)}
+    if late and late_readings.put_in_order(
+        vehicle, signals, late, rules=rules, known=known, services=services, now=now
+    ):
+        known = Known.of(vehicle, _alerts(vehicle, now).run())
     steps = plan(rules, _facts(signals, services, now), known, now=now)
     for planned in steps:
         alerts.apply(vehicle, planned, now=now)
@@ -131,14 +126,18 @@ def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
     return [*moved, *map(str, steps)]
 
 
-def _look_up(vehicle: Vehicle, now: datetime) -> tuple[InForce, _Known, _Services]:
+def _look_up(vehicle: Vehicle, now: datetime) -> tuple[InForce, Known, Services]:
     """The rules in force for the vehicle, its alerts, and what was done to it."""
     rules, alert_rows, services = together(
         _RULES.values(),
-        _ALERTS.rows(vehicle=vehicle.pk, since=now - LONGEST_MEMORY),
+        _alerts(vehicle, now),
         _SERVICES.values(vehicle=vehicle.pk),
     )
-    return applicable(vehicle, rules), _known(vehicle, alert_rows), _latest(services)
+    return applicable(vehicle, rules), Known.of(vehicle, alert_rows), _latest(services)
+
+
+def _alerts(vehicle: Vehicle, now: datetime) -> Statement[list[Alert]]:
+    return _ALERTS.rows(vehicle=vehicle.pk, since=now - LONGEST_MEMORY)
 
 
 def applicable(vehicle: Vehicle, rows: Rows | None = None) -> InForce:
@@ -168,12 +167,12 @@ def vehicle_facts(vehicle: Vehicle) -> VehicleFacts:
     )
 
 
-def plan(rules: InForce, facts: Facts, known: _Known, *, now: datetime) -> list[Planned]:
+def plan(rules: InForce, facts: Facts, known: Known, *, now: datetime) -> list[Planned]:
     """The steps that bring the vehicle's alerts in line with what is known of it."""
     by_id = {spec.id: (rule, spec) for rule, spec in rules}
     findings: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for _rule, spec in rules:
-        for finding in judge(spec, facts, _views(spec.topic, known), now):
+        for finding in judge(spec, facts, known.views(spec.topic), now):
             findings[spec.topic, finding.subject].append(finding)
     planned = []
     for key, found in findings.items():
@@ -198,7 +197,7 @@ def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> 
     return _facts(signals, _latest(_SERVICES.values(vehicle=vehicle.pk).run()), now)
 
 
-def _facts(signals: Sequence[Signal], services: _Services, now: datetime) -> Facts:
+def _facts(signals: Sequence[Signal], services: Services, now: datetime) -> Facts:
     return Facts(
         signals={
             signal.code: SignalFact(
@@ -215,25 +214,9 @@ def _facts(signals: Sequence[Signal], services: _Services, now: datetime) -> Fac
     )
 
 
-def _latest(services: Rows) -> _Services:
+def _latest(services: Rows) -> Services:
     """Of each topic the last one."""
     return {
         topic: ServiceFact(topic=topic, done_on=done_on, odometer_km=odometer_km)
         for topic, done_on, odometer_km in services
     }
-
-
-def _known(vehicle: Vehicle, rows: Iterable[Alert]) -> _Known:
-    """What is unresolved, and what was resolved lately enough to matter."""
-    known = _Known({}, {})
-    for alert in rows:
-        alert.vehicle = vehicle
-        place = known.resolved if alert.resolved_at else known.unresolved
-        place[alert.topic, alert.subject] = alert
-    return known
-
-
-def _views(topic: str, known: _Known) -> dict[str, EpisodeView]:
-    """By subject: the unresolved episode of this topic, or else the latest resolved one."""
-    merged = {**known.resolved, **known.unresolved}
-    return {subject: to_view(alert) for (of, subject), alert in merged.items() if of == topic}

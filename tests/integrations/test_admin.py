@@ -46,6 +46,12 @@ def listing(model: type[Model]) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 
+class Unreachable:
+    """A client that has no token to give."""
+
+    has_application_token = False
+
+
 def act(client: Client, action: str, *rows: Model, **typed: Any) -> Any:
     data = {"action": action, ACTION_CHECKBOX_NAME: [row.pk for row in rows], **typed}
     return client.post(listing(type(rows[0])), data)
@@ -199,7 +205,7 @@ def test_revoking_a_connection_asks_first_and_erases_the_tokens(
 ) -> None:
     connection = make.make_token().connection
     assert connection is not None
-    monkeypatch.setattr("integrations.conf.get_smartcar_client", lambda **_: object())
+    monkeypatch.setattr("integrations.conf.get_smartcar_client", lambda **_: Unreachable())
 
     act(admin_client, "revoke", connection)
     connection.refresh_from_db()

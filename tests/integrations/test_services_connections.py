@@ -20,7 +20,7 @@ from integrations.models import (
     VehicleAccess,
 )
 from integrations.sandbox.faults import bad_gateway, dropped_before
-from integrations.services import connection_status, connections, tokens
+from integrations.services import connection_status, connections, revoking, tokens
 from integrations.services.connections import LinkUsedError
 from tests.factories import make_driver, make_group, make_signal, make_user
 from tests.integrations.world import World, running, without_rules
@@ -258,7 +258,7 @@ def test_ending_tells_smartcar_erases_the_tokens_and_stops_reading(world: World)
     user = make_user(username="anna")
     assert shared(world) == CARS
 
-    assert connections.revoke(
+    assert revoking.revoke(
         connection, client=world.smartcar, reason="left the fleet", now=world.now, user=user
     )
 
@@ -275,10 +275,10 @@ def test_ending_tells_smartcar_erases_the_tokens_and_stops_reading(world: World)
 
 def test_ending_twice_is_told_once_and_asks_smartcar_nothing(world: World) -> None:
     connection = world.connect().connection
-    connections.revoke(connection, client=world.smartcar, reason="over", now=world.now)
+    revoking.revoke(connection, client=world.smartcar, reason="over", now=world.now)
     world.sandbox.smartcar.requests.clear()
 
-    assert not connections.revoke(connection, client=world.smartcar, reason="again", now=world.now)
+    assert not revoking.revoke(connection, client=world.smartcar, reason="again", now=world.now)
 
     assert len(world.sandbox.smartcar.requests) == 0
     assert Activity.objects.filter(what__startswith="Connection is now").count() == 1
@@ -288,7 +288,7 @@ def test_ending_refreshes_a_token_that_has_run_out_to_tell_smartcar(world: World
     connection = world.connect().connection
     world.pass_time(days=2)
 
-    connections.revoke(connection, client=world.smartcar, reason="over", now=world.now)
+    revoking.revoke(connection, client=world.smartcar, reason="over", now=world.now)
 
     assert shared(world) == 0
     assert OAuthToken.objects.get().refresh_token == ""
@@ -298,7 +298,7 @@ def test_tokens_are_erased_even_when_smartcar_does_not_listen(world: World) -> N
     connection = world.connect().connection
     world.sandbox.smartcar.faults.add(dropped_before(times=None))
 
-    connections.revoke(connection, client=world.smartcar, reason="over", now=world.now)
+    revoking.revoke(connection, client=world.smartcar, reason="over", now=world.now)
 
     assert OAuthToken.objects.get().refresh_token == ""
     assert Activity.objects.filter(what__startswith="Smartcar could not be told").count() == 1
@@ -311,7 +311,7 @@ def test_one_car_that_smartcar_no_longer_knows_does_not_keep_the_others_connecte
     for access in connection.accesses.order_by("-connected_at", "-pk")[:2]:
         world.sandbox.smartcar.tokens.disconnect(vehicle_id=access.smartcar_id)
 
-    connections.revoke(connection, client=world.smartcar, reason="over", now=world.now)
+    revoking.revoke(connection, client=world.smartcar, reason="over", now=world.now)
 
     assert shared(world) == 0
 
@@ -320,17 +320,15 @@ def test_what_a_killed_process_left_of_an_ending_is_finished_soon(world: World) 
     connection = world.connect().connection
     # It died right after the first thing that ending does.
     connection_status.mark_revoked(connection, reason="over", now=world.now)
-    assert (
-        connections.finish_revoking(client=world.smartcar, now=world.now) == 0
-    )  # perhaps it lives
+    assert revoking.finish_revoking(client=world.smartcar, now=world.now) == 0  # perhaps it lives
     world.pass_time(minutes=6)
 
-    assert connections.finish_revoking(client=world.smartcar, now=world.now) == 1
+    assert revoking.finish_revoking(client=world.smartcar, now=world.now) == 1
 
     assert shared(world) == 0
     token = OAuthToken.objects.get()
     assert (token.access_token, token.refresh_token) == ("", "")
-    assert connections.finish_revoking(client=world.smartcar, now=world.now) == 0
+    assert revoking.finish_revoking(client=world.smartcar, now=world.now) == 0
 
 
 def test_a_consent_that_was_given_again_is_not_ended_by_what_was_left(world: World) -> None:
@@ -342,7 +340,7 @@ def test_a_consent_that_was_given_again_is_not_ended_by_what_was_left(world: Wor
 
     tokens.erase(stale, now=world.now)
 
-    assert connections.finish_revoking(client=world.smartcar, now=world.now) == 0
+    assert revoking.finish_revoking(client=world.smartcar, now=world.now) == 0
     assert Connection.objects.get().status == "active"
     assert OAuthToken.objects.get().refresh_token
     assert shared(world) == CARS
@@ -351,7 +349,7 @@ def test_a_consent_that_was_given_again_is_not_ended_by_what_was_left(world: Wor
 def test_ending_by_a_driver_names_the_driver(world: World) -> None:
     connection = world.connect().connection
 
-    connections.revoke(
+    revoking.revoke(
         connection, client=world.smartcar, reason="withdrawn", now=world.now, actor="Maria"
     )
 
@@ -362,7 +360,7 @@ def test_a_connection_that_needs_the_driver_can_be_ended(world: World) -> None:
     connection = world.connect().connection
     Connection.objects.update(status="needs_reconnect")
 
-    assert connections.revoke(connection, client=world.smartcar, reason="over", now=world.now)
+    assert revoking.revoke(connection, client=world.smartcar, reason="over", now=world.now)
     assert shared(world) == 0
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -134,8 +135,10 @@ def test_what_no_database_stores_is_kept_without_it(car: Vehicle) -> None:
 
     put(car, said(odd, code="something-new"), said(odd, code=ODOMETER))
 
-    stored = {"value": 1, "unit": "x", "more": None}
-    assert [row.data for row in Reading.objects.all()] == [stored, stored]
+    assert [row.data for row in Reading.objects.order_by("code")] == [
+        {"value": 1, "unit": "x", "more": None},
+        {"unit": "x", "more": None},
+    ]
 
 
 def test_one_impossible_signal_does_not_spoil_the_others(car: Vehicle) -> None:
@@ -160,21 +163,78 @@ def test_a_newer_reading_of_the_same_value_is_stored_and_announced(car: Vehicle)
 
 
 @pytest.mark.parametrize(
-    "late",
-    [said(10, NOW - HOUR), said(10, NOW - 300 * DAY), said(50, NOW - HOUR)],
-    ids=["older", "much older", "older and the same"],
+    "late", [said(10, NOW - HOUR), said(50, NOW - HOUR)], ids=["another value", "the same value"]
 )
-def test_what_is_not_newer_changes_nothing(car: Vehicle, late: SignalReading) -> None:
+def test_what_comes_late_is_kept_and_named_and_changes_no_state(
+    car: Vehicle, late: SignalReading
+) -> None:
     put(car, said(50))
     heard: list[Any] = []
 
     with listening(heard_by(heard)):
         result = put(car, late, now=NOW + HOUR)
+        again = put(car, late, now=NOW + 2 * HOUR, event_id="another delivery")
 
-    assert (result.codes, result.readings) == (set(), 0)
-    assert heard == []
+    assert (result.codes, result.late, result.readings) == (set(), {OIL_LIFE}, 0)
+    assert again == Ingested()
+    assert [(given["codes"], given["late"]) for given in heard] == [(set(), {OIL_LIFE})]
     assert (signal().value, signal().recorded_at) == (50, NOW)
-    assert Reading.objects.count() == 1
+    rows = Reading.objects.values_list("recorded_at", "value", "quality")
+    expected = late.body["value"]
+    assert list(rows) == [(NOW, 50, "clean"), (NOW - HOUR, expected, "clean")]
+
+
+@pytest.mark.parametrize(("age", "is_kept"), [(30 * DAY, True), (30 * DAY + HOUR, False)])
+def test_what_comes_a_month_late_is_nobodys_news(
+    car: Vehicle, age: timedelta, *, is_kept: bool
+) -> None:
+    put(car, said(50), drove(500, NOW))
+
+    result = put(car, said(10, NOW - age), drove(400, NOW - age))
+
+    assert result.late == ({OIL_LIFE, ODOMETER} if is_kept else set())
+    assert Reading.objects.count() == (4 if is_kept else 2)
+
+
+def test_the_latest_word_on_a_past_instant_counts(car: Vehicle) -> None:
+    put(car, said(50))
+    at = NOW - HOUR
+    for minutes, value in ((5, 40), (3, 41), (9, 42), (7, 43)):
+        put(car, said(value, at, fetched=at + timedelta(minutes=minutes)))
+
+    kept = Reading.objects.filter(recorded_at=at).order_by("fetched_at")
+    assert list(kept.values_list("value", flat=True)) == [40, 42]
+
+
+def test_another_word_on_the_present_instant_is_named_as_late_too(car: Vehicle) -> None:
+    put(car, said(50), event_id="a")
+
+    result = put(car, said(60), event_id="b")
+
+    assert (result.codes, result.late) == ({OIL_LIFE}, {OIL_LIFE})
+    assert signal().value == 60
+
+
+def test_new_and_late_readings_may_come_together(car: Vehicle) -> None:
+    put(car, said(50))
+
+    result = put(car, said(40, NOW + 2 * HOUR), said(45, NOW + HOUR))
+
+    assert (result.codes, result.late) == ({OIL_LIFE}, {OIL_LIFE})
+    assert (signal().value, signal().recorded_at) == (40, NOW + 2 * HOUR)
+    assert Reading.objects.count() == 3
+
+
+@pytest.mark.parametrize("how", ["newer", "repeated"])
+def test_what_is_not_late_costs_no_look_at_the_history(car: Vehicle, how: str) -> None:
+    put(car, said(50), drove(500, NOW))
+    at = NOW + HOUR if how == "newer" else NOW
+
+    with CaptureQueriesContext(connection) as captured:
+        put(car, said(50, at), drove(500, at))
+
+    asked = [q["sql"] for q in captured if "integrations_reading" in q["sql"]]
+    assert not [sql for sql in asked if sql.startswith("SELECT")]
 
 
 def heard_by(heard: list[Any]) -> Any:
@@ -346,6 +406,130 @@ def test_the_future_is_doubted_until_it_is_past(car: Vehicle) -> None:
 
 def test_five_minutes_of_a_wrong_clock_are_forgiven(car: Vehicle) -> None:
     assert put(car, said(50, NOW + timedelta(minutes=5)), now=NOW).readings == 1
+
+
+def odometers() -> list[tuple[float | None, str]]:
+    rows = Reading.objects.filter(code=ODOMETER).order_by("recorded_at", "fetched_at", "event_id")
+    return list(rows.values_list("value", "quality"))
+
+
+def test_a_glitch_that_came_first_is_taken_back_when_older_ones_disprove_it(car: Vehicle) -> None:
+    put(car, drove(900_000, NOW))
+    assert signal(ODOMETER).value == 900_000
+    heard: list[Any] = []
+
+    with listening(heard_by(heard)):
+        result = put(car, drove(1_000, NOW - HOUR))
+
+    assert (result.codes, result.late) == ({ODOMETER}, {ODOMETER})
+    assert [s.value for s in heard[0]["signals"]] == [1_000]
+    assert odometers() == [(1_000, "clean"), (900_000, "doubtful")]
+    state = signal(ODOMETER)
+    assert (state.value, state.recorded_at) == (1_000, NOW - HOUR)
+    assert (state.candidate_value, state.candidate_recorded_at) == (900_000, NOW)
+
+    put(car, drove(1_010, NOW + HOUR))
+    assert signal(ODOMETER).value == 1_010
+    assert signal(ODOMETER).candidate_value is None
+
+
+def test_a_late_odometer_confirms_what_was_in_doubt(car: Vehicle) -> None:
+    put(car, drove(1_000, NOW))
+    put(car, drove(90_010, NOW + 3 * HOUR))
+    assert signal(ODOMETER).value == 1_000
+
+    result = put(car, drove(90_000, NOW + HOUR), now=NOW + 4 * HOUR)
+
+    assert result.codes == {ODOMETER}
+    assert (signal(ODOMETER).value, signal(ODOMETER).recorded_at) == (90_010, NOW + 3 * HOUR)
+    assert odometers() == [(1_000, "clean"), (90_000, "doubtful"), (90_010, "clean")]
+    assert Activity.objects.filter(what__startswith="Odometer starts again").count() == 1
+
+
+def test_a_late_odometer_that_is_believed_ends_no_doubt_about_a_newer_one(car: Vehicle) -> None:
+    put(car, drove(1_000, NOW))
+    put(car, drove(90_000, NOW + 3 * HOUR))
+
+    put(car, drove(1_010, NOW + HOUR), now=NOW + 3 * HOUR)
+    assert signal(ODOMETER).candidate_value == 90_000
+
+    put(car, drove(90_010, NOW + 5 * HOUR))
+    assert signal(ODOMETER).value == 90_010
+
+
+def test_a_late_glitch_is_doubtful_and_nobody_hears_of_it(car: Vehicle) -> None:
+    put(car, drove(1_000, NOW))
+    put(car, drove(1_010, NOW + 2 * HOUR))
+    heard: list[Any] = []
+
+    with listening(heard_by(heard)):
+        result = put(car, drove(900_000, NOW + HOUR), now=NOW + 3 * HOUR)
+        put(car, drove(900_000, NOW + HOUR), now=NOW + 3 * HOUR)
+
+    assert (result.doubtful, heard) == (1, [])
+    assert odometers() == [(1_000, "clean"), (900_000, "doubtful"), (1_010, "clean")]
+
+
+def test_a_doubtful_odometer_that_is_said_again_is_kept_once(car: Vehicle) -> None:
+    put(car, drove(1_000, NOW))
+    for minutes in range(5):
+        at = NOW + HOUR
+        again = said(900_000, at, code=ODOMETER, fetched=at + timedelta(minutes=minutes))
+        put(car, again)
+
+    assert odometers() == [(1_000, "clean"), (900_000, "doubtful")]
+
+
+def test_the_same_instant_in_another_unit_is_a_correction_and_no_way_back(car: Vehicle) -> None:
+    put(car, drove(1_000.4, NOW), event_id="a")
+
+    put(car, drove(1_000.2, NOW), event_id="b")
+
+    assert signal(ODOMETER).value == 1_000.2
+    assert odometers() == [(1_000.4, "doubtful"), (1_000.2, "clean")]
+    assert Reading.objects.get(value=1_000.4).reason == "the car corrected it"
+
+
+def test_a_state_whose_reading_was_not_kept_counts_all_the_same(car: Vehicle) -> None:
+    make_signal(vehicle=car, code=ODOMETER, value=1_000, recorded_at=NOW)
+
+    put(car, drove(900_000, NOW + HOUR))
+    put(car, drove(990, NOW - HOUR))
+
+    assert signal(ODOMETER).value == 1_000
+    assert odometers() == [(990, "clean"), (900_000, "doubtful")]
+
+
+KMS = st.lists(
+    st.tuples(st.integers(0, 60), st.sampled_from([1_000, 1_010, 1_020, 50, 60, 90_000, 90_010])),
+    min_size=1,
+    max_size=7,
+    unique_by=lambda said: said[0],
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(KMS, st.randoms(use_true_random=False), st.integers(1, 3))
+def test_any_order_of_odometers_leaves_the_same_belief_and_doubt(
+    kms: list[tuple[int, int]], chance: random.Random, times: int
+) -> None:
+    events = [drove(km, NOW - 3 * DAY + number * HOUR / 2) for number, km in sorted(kms)]
+    many = events * times
+    chance.shuffle(many)
+
+    ends = []
+    for order in (events, many):
+        with transaction.atomic():
+            one = make_vehicle()
+            for reading in order:
+                ingest(one, [reading], source="webhook", now=NOW)
+            columns = ("value", "recorded_at", "candidate_value", "candidate_recorded_at")
+            ends.append((list(one.signals.values_list(*columns)), odometers()))
+            transaction.set_rollback(True)
+
+    assert ends[0] == ends[1]
 
 
 def test_nobody_hears_of_doubtful_or_rejected_readings(car: Vehicle) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from integrations.admin import words
 from integrations.clients import readings as codes
 from integrations.services import measures
 from integrations.services.measures import ImpossibleError, measure
@@ -98,10 +99,11 @@ def test_tires_come_in_kilopascal_and_a_broken_sensor_hides_no_other_wheel() -> 
     assert data == {"values": [{"row": 1, "column": 1, "tirePressure": 220.6}]}
 
 
-def test_a_wheel_may_name_its_own_unit() -> None:
-    _none, data = measure(codes.TIRES, {"values": [wheel(2.2, unit="bar")], "unit": "psi"})
+@pytest.mark.parametrize(("unit", "kpa"), [("bar", 220.0), ("kilopascals", 2.2), (None, 15.2)])
+def test_a_wheel_may_name_its_own_unit(unit: str | None, kpa: float) -> None:
+    _none, data = measure(codes.TIRES, {"values": [wheel(2.2, unit=unit)], "unit": "psi"})
 
-    assert data["values"][0]["tirePressure"] == 220.0
+    assert data["values"][0]["tirePressure"] == kpa
 
 
 def test_trouble_codes_are_sorted_cleaned_and_each_there_once() -> None:
@@ -134,8 +136,88 @@ def test_a_status_has_two_values_and_a_short_description() -> None:
     assert measure("diagnostics-new", {"status": "OK"})[1]["description"] == ""
 
 
-def test_a_signal_that_nobody_knows_is_kept_as_it_is() -> None:
-    assert measure("something-new", {"value": 5, "unit": "x"}) == (None, {"value": 5, "unit": "x"})
+OTHER = "something-new"
+
+
+@pytest.mark.parametrize(
+    ("body", "value", "data"),
+    [
+        ({"value": 390, "unit": "km"}, 390.0, {"unit": "km"}),
+        ({"value": 100, "unit": "Miles"}, 160.9344, {"unit": "km"}),
+        ({"value": 2.5, "unit": "kilometre"}, 2.5, {"unit": "km"}),
+        ({"value": 30, "unit": "psi"}, 206.84271, {"unit": "kPa"}),
+        ({"value": 220, "unit": "kilopascals"}, 220.0, {"unit": "kPa"}),
+        ({"value": 10, "unit": "gallon"}, 37.85411784, {"unit": "l"}),
+        ({"value": 40, "unit": "Litre"}, 40.0, {"unit": "l"}),
+        ({"value": 12.5, "unit": "percentage"}, 12.5, {"unit": "percent"}),
+        ({"value": 80, "unit": "km/h"}, 80.0, {"unit": "km/h"}),
+        ({"value": 2, "unit": "count"}, 2.0, {"unit": "count"}),
+        ({"value": -7}, -7.0, None),
+        ({"value": 1, "unit": ["km"]}, 1.0, {"unit": ["km"]}),
+        (
+            {"value": 390, "type": "DEFAULT", "additionalValues": [], "unit": "mile"},
+            627.64416,
+            {"type": "DEFAULT", "additionalValues": [], "unit": "km"},
+        ),
+    ],
+)
+def test_any_quantity_is_a_number_with_its_unit_beside_it(
+    body: dict[str, Any], value: float, data: Any
+) -> None:
+    found, rest = measure(OTHER, body)
+
+    assert found == pytest.approx(value)
+    assert rest == data
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"value": True},
+        {"value": "CHARGING"},
+        {"value": "12"},
+        {"value": [1, 2], "unit": "km"},
+        {"value": {"a": 1}},
+        {"value": None},
+        {"values": [1]},
+        {"latitude": 52.1, "longitude": 4.9},
+    ],
+)
+def test_what_is_no_quantity_is_kept_as_it_is(body: dict[str, Any]) -> None:
+    assert measure(OTHER, body) == (None, body)
+
+
+@pytest.mark.parametrize("value", [INF, -INF, NAN, 10**400])
+def test_no_quantity_is_without_end(value: float) -> None:
+    with pytest.raises(ImpossibleError, match="not a finite number"):
+        measure(OTHER, {"value": value, "unit": "watts"})
+
+
+def test_a_unit_of_something_else_is_not_converted() -> None:
+    for unit in ("percent", "kPa", "liters"):
+        with pytest.raises(ImpossibleError, match=f"unknown unit {unit.lower()}"):
+            measure(codes.ODOMETER, {"value": 100, "unit": unit})
+
+
+@pytest.mark.parametrize(
+    ("body", "in_miles", "in_km"),
+    [
+        ({"value": 160.9344, "unit": "km"}, "100 mi", "161 km"),
+        ({"value": 30, "unit": "psi"}, "30 psi", "207 kPa"),
+        ({"value": 10, "unit": "gallons"}, "37.85 L", "37.85 L"),
+        ({"value": 12.2, "unit": "%"}, "12 %", "12 %"),
+        ({"value": 11_000_000, "unit": "watts"}, "11000000 watts", "11000000 watts"),
+        ({"value": 2}, "2", "2"),
+        ({"value": False}, "value: False", "value: False"),
+    ],
+)
+def test_people_read_quantities_in_the_units_of_the_portal(
+    body: dict[str, Any], in_miles: str, in_km: str
+) -> None:
+    value, data = measure(OTHER, body)
+
+    assert words.signal_value(OTHER, value, data, "mi") == in_miles
+    assert words.signal_value(OTHER, value, data, "km") == in_km
 
 
 def test_what_no_database_stores_is_taken_out() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from integrations.services.plausibility import (
     MAX_KM_PER_DAY,
+    Belief,
     Known,
     agrees,
     is_ahead_of_time,
@@ -66,3 +67,27 @@ def test_a_second_reading_confirms_when_it_follows_and_is_no_echo(
 
 def test_without_a_first_reading_nothing_is_confirmed() -> None:
     assert not agrees(1.0, NOW, None)
+
+
+def test_belief_goes_from_one_odometer_to_the_next() -> None:
+    belief = Belief()
+    said = [(1_000, 0), (90_000, 1), (90_001, 1.5), (1_010, 3), (90_000, 4), (90_010, 5)]
+
+    judged = [belief.judge(km, NOW + hour * HOUR) for km, hour in said]
+
+    assert judged == [
+        (True, ""),
+        (False, "the odometer jumped"),
+        (False, "the odometer jumped"),
+        (True, ""),
+        (False, "the odometer jumped"),
+        (True, "confirmed by a second reading"),
+    ]
+    assert (belief.current, belief.candidate) == (Known(90_010, NOW + 5 * HOUR), None)
+
+
+def test_an_echo_leaves_the_first_doubtful_one_waiting() -> None:
+    belief = Belief(current=CURRENT)
+    for minutes in (0, 20, 40):
+        belief.judge(5_000, NOW + timedelta(minutes=minutes))
+        assert belief.candidate == Known(5_000, NOW)

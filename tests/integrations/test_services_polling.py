@@ -11,10 +11,11 @@ from pytest_django import Settings
 from integrations import conf
 from integrations.clients.errors import Outcome
 from integrations.clients.readings import ODOMETER, OIL_LIFE, TIRES, TROUBLE_CODES
+from integrations.clients.smartcar_types import ConnectionInfo
 from integrations.clients.smartcar_v2 import SmartcarV2
 from integrations.models import Connection, Make, OAuthToken, Reading, Signal, Vehicle
 from integrations.sandbox.faults import dropped_before
-from integrations.services import connections, gates, polling
+from integrations.services import gates, polling, revoking
 from tests.factories import NOW, make_connection, make_vehicle
 from tests.integrations.world import World, running, without_rules
 
@@ -397,13 +398,15 @@ def test_a_killed_worker_is_followed_within_seconds(world: World, car: Vehicle) 
         pass
 
     class Dying:
+        has_application_token, version = False, "v2"
+
         def refresh(self, refresh_token: str) -> Any:
             return world.smartcar.refresh(refresh_token)
 
         def cost(self, codes: Any) -> int:
             return 1
 
-        def list_vehicles(self, access_token: str) -> list[str]:
+        def list_vehicles(self, access_token: str, user_id: str = "") -> list[ConnectionInfo]:
             return []
 
         def read(self, **_: Any) -> Any:
@@ -570,7 +573,7 @@ def test_two_consents_that_reach_one_car_become_one_car_read_through_the_newest(
         assert mine.poll_lease_until is None
         assert Signal.objects.get(vehicle=mine, code=ODOMETER).value == twin.odometer_km
 
-        connections.revoke(theirs.connection, client=world.smartcar, reason="over", now=world.now)
+        revoking.revoke(theirs.connection, client=world.smartcar, reason="over", now=world.now)
         mine.refresh_from_db()
         assert mine.smartcar_id == original.smartcar_id
         world.pass_time(hours=1)

@@ -117,7 +117,7 @@ def test_a_driver_who_consents_again_meanwhile_is_not_ended(
     world.sandbox.smartcar.tokens.disconnect(user_id=connection.smartcar_user_id)
     client = world.smartcar
 
-    def refused_too_late(access_token: str) -> list[str]:
+    def refused_too_late(access_token: str, user_id: str = "") -> list[str]:
         world.connect()
         raise ClientError("Smartcar: over", outcome=Outcome.RECONNECT)
 

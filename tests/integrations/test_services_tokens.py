@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography.fernet import Fernet
@@ -18,7 +18,7 @@ from integrations.clients.smartcar_v2 import TokenPair
 from integrations.models import Activity, Connection, OAuthToken, ProviderGate
 from integrations.models.encryption import DecryptionError
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
-from integrations.services import connections, gates, leases, tokens
+from integrations.services import gates, leases, revoking, tokens
 from integrations.signals import connection_changed
 from tests.factories import NOW, make_connection, make_token
 from tests.integrations.world import World, running
@@ -44,6 +44,12 @@ class Provider:
     def __init__(self, *answers: TokenPair | BaseException | Callable[[str], TokenPair]) -> None:
         self.answers = list(answers)
         self.given: list[str] = []
+
+    has_application_token = False
+    version = "v2"
+
+    def request_token(self) -> TokenPair:
+        return self.refresh("")
 
     def refresh(self, refresh_token: str) -> TokenPair:
         self.given.append(refresh_token)
@@ -141,7 +147,7 @@ def test_the_pair_is_written_before_anything_else_and_outside_of_any_transaction
     log: list[str] = []
 
     def answer(refresh_token: str) -> TokenPair:
-        pair = world.smartcar.refresh(refresh_token)
+        pair: TokenPair = world.smartcar.refresh(refresh_token)
         log.append("answer")
         return pair
 
@@ -308,7 +314,7 @@ def test_invalid_grant_means_nothing_when_somebody_was_faster(
     def too_late(refresh_token: str) -> TokenPair:
         faster = world.smartcar.refresh(refresh_token)
         tokens.store(_connection_of(token), faster, now=world.now)
-        return world.smartcar.refresh(refresh_token)
+        return cast(TokenPair, world.smartcar.refresh(refresh_token))
 
     access = tokens.get_access_token(token, client=Provider(too_late), now=world.now)
 
@@ -463,8 +469,8 @@ def test_tokens_erased_meanwhile_are_not_brought_back(
     connection = _connection_of(token)
 
     def withdraws_meanwhile(refresh_token: str) -> TokenPair:
-        pair = world.smartcar.refresh(refresh_token)
-        connections.revoke(connection, client=world.smartcar, reason="over", now=world.now)
+        pair: TokenPair = world.smartcar.refresh(refresh_token)
+        revoking.revoke(connection, client=world.smartcar, reason="over", now=world.now)
         return pair
 
     with pytest.raises(ClientError) as caught:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from pytest_django import Settings
 
@@ -16,7 +17,6 @@ from fleetportal import clock
 from integrations import conf, registry
 from integrations.clients import readings as codes
 from integrations.clients.fleetio import FleetioClient
-from integrations.clients.smartcar_v2 import SmartcarV2
 from integrations.models import ConnectLink, Vehicle
 from integrations.sandbox import Car, Fault, Sandbox
 from integrations.services import connections, polling
@@ -45,7 +45,8 @@ class World:
         return self.now
 
     @property
-    def smartcar(self) -> SmartcarV2:
+    def smartcar(self) -> Any:
+        """The client of the generation that the world runs."""
         return conf.get_smartcar_client()
 
     @property
@@ -64,6 +65,9 @@ class World:
     def token_calls(self) -> int:
         return self.sandbox.smartcar.requests.count("POST", "/oauth/token")
 
+    def signal_calls(self) -> int:
+        return self.sandbox.smartcar.requests.count("GET", "/v3/vehicles", pattern="/signals")
+
     def batches(self) -> int:
         return self.sandbox.smartcar.requests.count("POST", pattern="/batch$")
 
@@ -74,16 +78,30 @@ class World:
 
     def consent(self, link: ConnectLink, *, driver: str = "", **choices: Any) -> str:
         """Let the driver allow everything but `choices`; returns the code."""
+        return self.allowed(link, driver=driver, **choices)["code"][0]
+
+    def allowed(
+        self, link: ConnectLink, *, driver: str = "", **choices: Any
+    ) -> dict[str, list[str]]:
+        """Let the driver allow everything but `choices`; returns what the redirect says."""
         url = connections.connect_url(link, state="state", client=self.smartcar)
         connect = self.sandbox.smartcar.connect
         who = driver or self.sandbox.fleet.drivers[0].email
-        return parse_qs(urlsplit(connect.approve(url, driver=who, **choices)).query)["code"][0]
+        return parse_qs(urlsplit(connect.approve(url, driver=who, **choices)).query)
 
     def connect(self, link: ConnectLink | None = None, **choices: Any) -> Connected:
         """One driver connects, all the way."""
         link = link or self.make_link()
-        code = self.consent(link, **choices)
-        return connections.finish(link, code=code, client=self.smartcar, mode="test", now=self.now)
+        said = self.allowed(link, **choices)
+        return connections.finish(
+            link,
+            code=said["code"][0],
+            user_id=said.get("user_id", [""])[0],
+            client=self.smartcar,
+            mode="test",
+            webhook_id=settings.SMARTCAR_WEBHOOK_ID,
+            now=self.now,
+        )
 
     def poll(self, vehicle: Vehicle, *, scheduled: bool = False) -> Polled | None:
         """Read the car now, and look at it again."""
@@ -100,12 +118,19 @@ class World:
 
 
 @contextmanager
-def running(settings: Settings, *, vehicles: int = 4, drivers: int = 1) -> Iterator[World]:
+def running(
+    settings: Settings,
+    *,
+    vehicles: int = 4,
+    drivers: int = 1,
+    version: str = "v2",
+    webhooks: bool = False,
+) -> Iterator[World]:
     """A world whose clock stands at NOW and whose rate limits are out of the way."""
     world = World()
     world.sandbox = Sandbox(vehicles=vehicles, drivers=drivers, clock=world.clock)
     with world.sandbox:
-        for name, value in world.sandbox.environment().items():
+        for name, value in world.sandbox.environment(version, webhooks=webhooks).items():
             setattr(settings, name, value)
         settings.SMARTCAR_MANAGEMENT_TOKENS = [world.sandbox.smartcar.management.token]
         settings.FLEETIO_REQUESTS_PER_MINUTE = 100_000

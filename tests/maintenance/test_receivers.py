@@ -50,9 +50,10 @@ def test_a_car_that_was_identified_just_now_gets_the_rules_of_its_make() -> None
 
 def test_readings_that_are_no_news_do_not_run_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     car = make_vehicle()
+    say(car, NOW - HOUR, oil=91)
     say(car, NOW, oil=90)
     monkeypatch.setattr(
         "maintenance.receivers.evaluation.evaluate", lambda *args, **kwargs: pytest.fail("ran")
     )
     say(car, NOW, oil=90, now=NOW + HOUR)
-    say(car, NOW - HOUR, oil=5, now=NOW + HOUR)
+    say(car, NOW - HOUR, oil=91, now=NOW + HOUR)

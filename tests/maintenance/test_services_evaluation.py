@@ -252,10 +252,10 @@ def test_a_reading_from_the_future_opens_nothing(car: Vehicle) -> None:
 # --- order and repetition -----------------------------------------------------------------------
 
 
-def test_repeating_and_late_readings_change_nothing(car: Vehicle) -> None:
+def test_repeated_readings_and_late_ones_that_confirm_change_nothing(car: Vehicle) -> None:
     open_alert(car)
     before = (alerts_of(car), states("mail_alert"), states("fleetio_issue"))
-    for at, oil in ((NOW, 14), (NOW - 12 * HOUR, 14), (NOW - HOUR, 95), (NOW, 14)):
+    for at, oil in ((NOW, 14), (NOW - 12 * HOUR, 14), (NOW - HOUR, 13), (NOW, 14)):
         say(car, at, oil=oil, now=NOW + HOUR)
     assert evaluation.evaluate_vehicle(car.pk, now=NOW + HOUR) == []
 

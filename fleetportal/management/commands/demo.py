@@ -48,7 +48,7 @@ class Command(PortalCommand):
         drivers = -(-vehicles // CARS_PER_DRIVER)
         simulation = Simulation(vehicles=vehicles, drivers=drivers)
         simulation.sandbox.start(
-            smartcar_port=_port_of(settings.SMARTCAR_API_ORIGIN),
+            smartcar_port=_port_of(settings.SMARTCAR_VEHICLE_API_V3_ORIGIN),
             fleetio_port=_port_of(settings.FLEETIO_BASE_URL),
         )
         site.start()
@@ -62,6 +62,7 @@ class Command(PortalCommand):
 
     def _play(self, simulation: Simulation) -> None:
         people.set_up()
+        simulation.register_webhook(settings.SITE_URL)
         self.stdout.write("Drivers open their links and connect their cars ...")
         people.connect_drivers(simulation.sandbox, settings.SITE_URL)
         self.stdout.write("Eight days of driving, reading, deciding and telling ...")
@@ -104,7 +105,7 @@ class Command(PortalCommand):
             f"Look at   {settings.SITE_URL}/admin/",
             f"Log in as {people.USER} with the password {people.PASSWORD}",
             f"Mails     {mails}",
-            "The cars drive on: new readings every minute, a trouble code now and then.",
+            "The cars drive on and report by themselves; a trouble code comes now and then.",
             "Ctrl-C ends it and removes everything.",
         ):
             self.stdout.write(line)

@@ -2,14 +2,18 @@
 
 from argparse import ArgumentParser
 from collections import Counter
+from datetime import datetime
 from typing import Any
+
+from django.conf import settings
 
 from fleetportal import clock
 from integrations import conf
-from integrations.clients.errors import Outcome
+from integrations.clients.errors import ClientError, Outcome
+from integrations.conf import SmartcarClient
 from integrations.management.base import PortalCommand
 from integrations.models import Vehicle
-from integrations.services import connections, polling
+from integrations.services import connections, moving, polling, revoking, subscriptions
 from integrations.services.polling import Polled
 
 
@@ -29,7 +33,12 @@ class Command(PortalCommand):
         client, policy = conf.get_smartcar_client(), conf.poll_policy()
         # Cars that Smartcar could not list when their driver connected.
         connections.list_missing(client=client, now=started)
-        connections.finish_revoking(client=client, now=started)
+        self._take_over(client, started)
+        revoking.finish_revoking(client=client, now=started)
+        if settings.SMARTCAR_WEBHOOK_ID:
+            subscriptions.subscribe_missing(
+                client=client, webhook_id=settings.SMARTCAR_WEBHOOK_ID, now=started
+            )
         ids = list(polling.due_vehicles(now=started, every=options["all"], vin=vin.strip()))
         polled: list[Polled] = []
         with self.progress("Reading cars") as progress:
@@ -47,6 +56,12 @@ class Command(PortalCommand):
                     break
         others = Vehicle.objects.readable().count() - len(ids)
         self._report(polled, len(ids), 0 if vin else max(others, 0))
+
+    def _take_over(self, client: SmartcarClient, now: datetime) -> None:
+        try:
+            moving.take_over(client=client, now=now)
+        except ClientError as exc:
+            self.stderr.write(f"cars were not looked up: {exc}")
 
     def _report(self, polled: list[Polled], due: int, others: int) -> None:
         failed = [p for p in polled if p.outcome is not None]

@@ -16,12 +16,21 @@ class Command(PortalCommand):
         parser.add_argument("--all", action="store_true", help="refresh every token")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        count = tokens.refresh_due(
-            client=conf.get_smartcar_client(),
-            now=clock.now(),
-            every=options["all"],
-            expired=True,
-        )
-        text = f"{count.refreshed} refreshed, {count.failed} failed"
-        unreachable = count.failed and not count.refreshed and not count.declined
-        self.summary(text, failed=bool(count.refused or unreachable))
+        now, every = clock.now(), options["all"]
+        counts = []
+        if conf.is_v3():
+            application = conf.get_smartcar_client()
+            counts.append(tokens.renew_application(client=application, now=now, every=every))
+        if pairs := conf.get_pair_client():
+            is_in_use = not conf.is_v3()
+            counts.append(
+                tokens.refresh_due(
+                    client=pairs, now=now, every=every, expired=is_in_use, asks_driver=is_in_use
+                )
+            )
+        refreshed = sum(count.refreshed for count in counts)
+        failed = sum(count.failed for count in counts)
+        declined = sum(count.declined for count in counts)
+        unreachable = failed and not refreshed and not declined
+        refused = any(count.refused for count in counts[:1])  # of the generation in use
+        self.summary(f"{refreshed} refreshed, {failed} failed", failed=bool(refused or unreachable))

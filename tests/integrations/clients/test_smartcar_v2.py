@@ -17,7 +17,8 @@ from responses import matchers
 from integrations.clients import readings as r
 from integrations.clients.errors import ClientError, Gate, Outcome
 from integrations.clients.readings import SignalError, SignalReading
-from integrations.clients.smartcar_v2 import SmartcarConfig, SmartcarV2, TokenPair
+from integrations.clients.smartcar_types import ConnectionInfo, SmartcarConfig, TokenPair
+from integrations.clients.smartcar_v2 import SmartcarV2
 from tests.integrations.clients.stub_server import StubHandler, serving
 
 API = "https://api.test"
@@ -52,6 +53,10 @@ def make_config(**overrides: Any) -> SmartcarConfig:
 
 def make_client(**overrides: Any) -> SmartcarV2:
     return SmartcarV2(make_config(**overrides))
+
+
+def cars(ids: list[str]) -> list[ConnectionInfo]:
+    return [ConnectionInfo(user_id="", vehicle_id=one) for one in ids]
 
 
 def read(codes: Any, client: SmartcarV2 | None = None) -> list[SignalReading | SignalError]:
@@ -252,7 +257,7 @@ def serve_vehicles(ids: list[str], *, cap: int = 50, count: Any = None) -> None:
 def test_all_pages_of_vehicles_are_read(size: int, cap: int, count: Any) -> None:
     ids = [f"car-{n}" for n in range(size)]
     serve_vehicles(ids, cap=cap, count=count)
-    assert make_client().list_vehicles(ACCESS) == ids
+    assert make_client().list_vehicles(ACCESS) == cars(ids)
 
 
 @responses.activate
@@ -266,7 +271,7 @@ def test_a_driver_with_few_cars_costs_one_call() -> None:
 def test_a_server_that_repeats_its_page_does_not_hang_the_list() -> None:
     page = {"vehicles": ["a", "b", "a"], "paging": {"count": 9, "offset": 0}}
     responses.get(f"{API}/v2.0/vehicles", json=page)
-    assert make_client().list_vehicles(ACCESS) == ["a", "b"]
+    assert make_client().list_vehicles(ACCESS) == cars(["a", "b"])
 
 
 @responses.activate

@@ -70,6 +70,23 @@ class Client:
         url = f"{self.sandbox.smartcar.origin}/v2.0{path}"
         return self.http.request(method, url, headers=headers, timeout=5, **options)
 
+    def application_token(self) -> str:
+        env = self.sandbox.environment("v3")
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": env["SMARTCAR_V3_CLIENT_ID"],
+            "client_secret": env["SMARTCAR_V3_CLIENT_SECRET"],
+        }
+        reply = self.http.post(env["SMARTCAR_IAM_ORIGIN"], data=form, timeout=5)
+        return str(reply.json()["access_token"])
+
+    def v3(
+        self, path: str, token: str, method: str = "GET", *, user: str = "", **options: Any
+    ) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} | ({"sc-user-id": user} if user else {})
+        url = f"{self.sandbox.environment('v3')['SMARTCAR_VEHICLE_API_V3_ORIGIN']}/v3{path}"
+        return self.http.request(method, url, headers=headers, timeout=5, **options)
+
     def fleetio(self, path: str, method: str = "GET", **options: Any) -> requests.Response:
         env = self.sandbox.environment()
         headers = {

@@ -1,8 +1,9 @@
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from integrations.sandbox.smartcar_connect import CONNECT_ERRORS, Refused
+from integrations.sandbox.smartcar_connect import CONNECT_ERRORS, SIGNED_OUT
+from integrations.sandbox.smartcar_connect_request import Refused
 from tests.integrations.sandbox.conftest import REDIRECT_URI, Client, Clock
 
 
@@ -124,6 +125,64 @@ def test_ford_cannot_be_connected_from_a_browser(client: Client) -> None:
     url = client.authorize_url(single_select="true", single_select_vin=car.vin)
     query = query_of(client.sandbox.smartcar.connect.approve(url, driver=car.driver))
     assert (query["error"], query["vin"]) == ("vehicle_incompatible", car.vin)
+
+
+@pytest.mark.parametrize("name", ["user_id", "userId", ""])
+def test_success_says_who_the_user_is(client: Client, name: str) -> None:
+    client.sandbox.smartcar.connect.gives_user_id = name
+    driver = client.sandbox.fleet.drivers[1]
+    redirect = client.sandbox.smartcar.connect.approve(client.authorize_url(), driver=driver.email)
+    query = query_of(redirect)
+    assert set(query) == {"code", "state"} | ({name} if name else set())
+    assert query.get(name) == (driver.user_id if name else None)
+
+
+def sign_in_url(client: Client, car_id: str, **extra: str) -> str:
+    env = client.sandbox.environment()
+    query = {
+        "response_type": "vehicle_id",
+        "client_id": env["SMARTCAR_CLIENT_ID"],
+        "vehicle_id": car_id,
+        "redirect_uri": REDIRECT_URI,
+        "state": "s1",
+    }
+    return f"{env['SMARTCAR_CONNECT_ORIGIN']}/oauth/reauthenticate?{urlencode(query | extra)}"
+
+
+def test_signing_in_again_ends_with_the_car_and_no_code(client: Client) -> None:
+    car = client.sandbox.fleet.cars[0]
+    client.connect(car.driver)
+    car.error = SIGNED_OUT
+    url = sign_in_url(client, car.smartcar_id)
+    page = client.http.get(url, timeout=5)
+    assert car.vin in page.text
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert car.error is not None
+    reply = client.http.post(url, timeout=5, allow_redirects=False)
+    assert reply.headers["Location"].startswith(REDIRECT_URI)
+    assert query_of(reply.headers["Location"]) == {"vehicle_id": car.smartcar_id, "state": "s1"}
+    assert car.error is None
+
+
+def test_signing_in_again_mends_nothing_else(client: Client) -> None:
+    car = client.sandbox.fleet.cars[0]
+    client.connect(car.driver)
+    car.error = ("CONNECTED_SERVICES_ACCOUNT", "SUBSCRIPTION")
+    client.sandbox.smartcar.v3_ids[car.smartcar_id] = "another-id"
+    redirect = client.sandbox.smartcar.connect.reauthenticate(sign_in_url(client, "another-id"))
+    assert query_of(redirect)["vehicle_id"] == "another-id"
+    assert car.error is not None
+
+
+@pytest.mark.parametrize("name", ["client_id", "response_type", "redirect_uri", "vehicle_id"])
+def test_wrong_parameter_of_signing_in_again_shows_an_error_page(client: Client, name: str) -> None:
+    car = client.sandbox.fleet.cars[0]
+    client.connect(car.driver)
+    url = sign_in_url(client, car.smartcar_id, **{name: ""})
+    for method in ("GET", "POST"):
+        assert client.http.request(method, url, timeout=5).status_code == 400
+    with pytest.raises(Refused, match=name):
+        client.sandbox.smartcar.connect.reauthenticate(url)
 
 
 def test_code_works_once(client: Client) -> None:

@@ -1,0 +1,156 @@
+"""Setting up the webhook: when its check is answered, and what is still wrong with it."""
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from integrations.models import WebhookEndpoint, WebhookEvent, WebhookProvider
+from integrations.services import activity
+
+SMARTCAR = WebhookProvider.SMARTCAR
+Verify = WebhookEndpoint.Verify
+LATELY = timedelta(days=1)
+
+# Why a delivery was refused, as it is stored.
+BAD_SIGNATURE = "its signature does not match"
+TOO_LARGE = "it is too large"
+NO_TOKEN = "SMARTCAR_MANAGEMENT_TOKEN is not set"  # noqa: S105  the name of the setting
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and what a person can do about it."""
+
+    what: str | Promise
+    to_do: str | Promise
+
+
+def endpoint() -> WebhookEndpoint:
+    """How it goes with Smartcar's webhook."""
+    found = WebhookEndpoint.objects.filter(provider=SMARTCAR).first()
+    return found or WebhookEndpoint.objects.get_or_create(provider=SMARTCAR)[0]
+
+
+@transaction.atomic
+def open_window(*, now: datetime, user: User | None, minutes: int = 15) -> WebhookEndpoint:
+    """Answer Smartcar's check of the address for so many minutes."""
+    return _set_window(
+        now + timedelta(minutes=minutes),
+        f"Verification window opened for {minutes} minutes",
+        now=now,
+        user=user,
+    )
+
+
+@transaction.atomic
+def close_window(*, now: datetime, user: User | None) -> WebhookEndpoint:
+    """Answer no more checks."""
+    return _set_window(None, "Verification window closed", now=now, user=user)
+
+
+def _set_window(
+    until: datetime | None, what: str, *, now: datetime, user: User | None
+) -> WebhookEndpoint:
+    row = endpoint()
+    row.window_until = until
+    row.save(update_fields=["window_until"])
+    activity.record(what, now=now, about=row, user=user)
+    return row
+
+
+def problems(now: datetime) -> list[Problem]:
+    """What keeps the cars from reporting by themselves; empty when all is well. Writes nothing."""
+    row = WebhookEndpoint.objects.filter(provider=SMARTCAR).first() or WebhookEndpoint()
+    return [*_of_settings(), *_of_verifying(row, now), *_of_deliveries(row, now)]
+
+
+def _of_settings() -> Iterator[Problem]:
+    if not is_public(settings.SITE_URL):
+        yield Problem(
+            _("Smartcar delivers only to a public https address, and SITE_URL is not one."),
+            _("Set SITE_URL to the address at which the world reaches the portal."),
+        )
+    if not settings.SMARTCAR_MANAGEMENT_TOKENS:
+        yield Problem(
+            _("Deliveries cannot be told from forgeries: SMARTCAR_MANAGEMENT_TOKEN is not set."),
+            _("Copy the application management token from Smartcar's dashboard into it."),
+        )
+    if not settings.SMARTCAR_WEBHOOK_ID:
+        yield Problem(
+            _("Cars cannot be subscribed: SMARTCAR_WEBHOOK_ID is not set."),
+            _("Copy the webhook's id from Smartcar's dashboard into it."),
+        )
+
+
+def is_public(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "https" and not is_loopback
+
+
+def _of_verifying(row: WebhookEndpoint, now: datetime) -> Iterator[Problem]:
+    if row.verified_at and not _is_lately(row.verify_seen_at, now):
+        return
+    if row.verify_outcome == Verify.CLOSED:
+        yield Problem(
+            _("Smartcar's check of the address came while the verification window was closed."),
+            _("Open the window, then press Verify in Smartcar's dashboard once more."),
+        )
+    elif row.verify_outcome == Verify.IMPLAUSIBLE:
+        yield Problem(
+            _("A check of the address did not look like Smartcar's, and was not answered."),
+            _("Open the window and press Verify in Smartcar's dashboard once more."),
+        )
+    elif row.verify_outcome == Verify.NO_TOKEN:
+        yield Problem(
+            _("Smartcar's check of the address came while there was no management token."),
+            _("Set SMARTCAR_MANAGEMENT_TOKEN, open the window, and verify once more."),
+        )
+
+
+def _of_deliveries(row: WebhookEndpoint, now: datetime) -> Iterator[Problem]:
+    if _is_lately(row.refused_at, now) and row.refused_why == BAD_SIGNATURE:
+        yield Problem(
+            _("Deliveries were refused lately, because their signatures do not match."),
+            _(
+                "Compare SMARTCAR_MANAGEMENT_TOKEN with Smartcar's dashboard, and let nothing on"
+                " the way change what is sent. If they match, somebody is trying forgeries:"
+                " nothing of that was stored."
+            ),
+        )
+    elif _is_lately(row.refused_at, now) and row.refused_why == TOO_LARGE:
+        yield Problem(
+            _("A delivery was refused lately, because it was too large to be Smartcar's."),
+            _("Nothing was stored. Nothing needs to be done unless readings are missing."),
+        )
+    if row.test_seen_at or WebhookEvent.objects.filter(provider=SMARTCAR).exists():
+        return
+    if row.verified_at:
+        yield Problem(
+            _("Smartcar has verified the address, but no car has reported yet."),
+            _("Enable the webhook in Smartcar's dashboard and subscribe the cars to it."),
+        )
+    elif not row.verify_seen_at and not row.refused_at:
+        yield Problem(
+            _("Nothing ever arrived from Smartcar."),
+            _(
+                "Enter the portal's webhook address in Smartcar's dashboard, open the"
+                " verification window, and press Verify there."
+            ),
+        )
+
+
+def _is_lately(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and moment > now - LATELY
