@@ -39,6 +39,7 @@ class SmartcarV2:
 
     version = "v2"
     has_application_token = False
+    application = ""  # a driver's own token opens what belongs to it
 
     permission_of = staticmethod(paths.permission_of)
     permissions_for = staticmethod(paths.permissions_for)

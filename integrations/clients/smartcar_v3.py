@@ -36,6 +36,11 @@ class SmartcarV3(Wire):
     permission_of = staticmethod(paths.permission_of)
     permissions_for = staticmethod(paths.permissions_for)
 
+    @property
+    def application(self) -> str:
+        """Whose consents it lists, as a text to compare."""
+        return f"{self._config.application_id} {self._config.v3_client_id}"[:160]
+
     def connect_url(
         self,
         *,

@@ -13,7 +13,7 @@ from integrations.clients.errors import ClientError, Gate, Outcome
 from integrations.clients.smartcar_types import SmartcarConfig, TokenPair
 
 PROVIDER = "Smartcar"
-TOKEN_TIMEOUT = 15.0  # seconds; shorter than the lease on a renewal
+TOKEN_TIMEOUT = LIST_TIMEOUT = 15.0  # seconds
 PAGE = "50"
 MAX_PAGES = 200
 
@@ -140,7 +140,8 @@ class Wire:
             return transport.request(
                 method,
                 url,
-                read_timeout=self._config.read_timeout,
+                # Cars are slow, lists are not; and a driver may be waiting for those.
+                read_timeout=self._config.read_timeout if gate is self._gate else LIST_TIMEOUT,
                 provider=PROVIDER,
                 label=_label(method, url),
                 classify=smartcar_errors.api_error,

@@ -150,6 +150,8 @@ class Connection(models.Model):
     listed_through = models.CharField(
         _("listed through"), max_length=4, default="v2", editable=False
     )
+    # Of which application: v3's token opens whatever application its credentials belong to.
+    listed_as = models.CharField(max_length=160, blank=True, editable=False)
     group = models.ForeignKey(
         "integrations.VehicleGroup",
         on_delete=models.SET_NULL,

@@ -229,7 +229,7 @@ def signed_in_again(link: ConnectLink, *, smartcar_id: str, now: datetime) -> Co
     what = f"{link.driver} signed in at the maker again"
     activity.record(what, now=now, about=connection, actor=str(link.driver))
     connection_status.mark_active(connection, reason=what, now=now)
-    vehicles.reached_by(connection).update(
+    Vehicle.objects.filter(connection=connection).update(
         next_poll_at=now, not_before=None, reported_errors={}, poll_failures=0
     )
     return connection
@@ -259,8 +259,8 @@ def list_vehicles(
             now=now,
             asks_driver=asks_driver,
         )
-    if client.has_application_token and not shared and not connection.vehicles_listed_at:
-        return []  # v3 lists a consent some time after it was given
+    if client.has_application_token and not shared:
+        return []  # v3 lists a consent some time after it was given; that it ended shows elsewhere
     found = vehicles.attach(
         connection,
         [one.vehicle_id for one in shared],
@@ -268,7 +268,9 @@ def list_vehicles(
         now=now,
     )
     Connection.objects.filter(pk=connection.pk).update(
-        vehicles_listed_at=now, listed_through=client.version
+        vehicles_listed_at=now,
+        listed_through=client.version,
+        listed_as=client.application,
     )
     return found
 

@@ -129,7 +129,9 @@ def _take_over(
         now=now,
     )
     Connection.objects.filter(pk=connection.pk).update(
-        vehicles_listed_at=now, listed_through=client.version
+        vehicles_listed_at=now,
+        listed_through=client.version,
+        listed_as=client.application,
     )
     activity.record(f"Read through Smartcar {client.version} now", now=now, about=connection)
     return True

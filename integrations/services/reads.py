@@ -8,8 +8,8 @@ from typing import Protocol
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.readings import IDENTITY, SignalError, SignalReading
 from integrations.clients.smartcar_types import ConnectionInfo
-from integrations.models import Vehicle
-from integrations.services import tokens, vehicles
+from integrations.models import OAuthToken, Vehicle
+from integrations.services import gates, tokens, vehicles
 from integrations.services.tokens import TokenClient
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime)
     token = tokens.of(vehicle.connection, client=client, now=now)
     if token is None:
         raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
-    access = tokens.get_access_token(token, client=client, now=now)
+    access = _access(token, client, now)
     try:
         results = _ask(vehicle, codes, client, access)
     except ClientError as exc:
@@ -61,6 +61,18 @@ def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime)
         access = tokens.get_access_token(token, client=client, now=now, refused=True)
         results = _read_again(vehicle, codes, client, access, now)
     return [*results, *_ask_alone(vehicle, results, client, access)]
+
+
+def _access(token: OAuthToken, client: ReadClient, now: datetime) -> str:
+    """That the application gets no token is no car's fault: nothing is asked, and it stays due."""
+    try:
+        return tokens.get_access_token(token, client=client, now=now)
+    except ClientError as exc:
+        if not client.has_application_token:
+            raise
+        raise ClientError(
+            str(exc), outcome=exc.outcome, type=gates.OURS, retry_after=exc.retry_after
+        ) from exc
 
 
 def _ask(vehicle: Vehicle, codes: Sequence[str], client: ReadClient, access: str) -> Results:

@@ -11,17 +11,21 @@ from django.db import transaction
 from django.db.models import Prefetch
 
 from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.readings import VIN, SignalError
 from integrations.clients.smartcar_types import ConnectionInfo
+from integrations.clients.smartcar_v3 import NO_SIGNALS
 from integrations.models import Connection, Vehicle, VehicleAccess
-from integrations.services import connection_status, connections, leases, tokens
+from integrations.services import connection_status, connections, leases, tokens, vehicles
 from integrations.services.connections import ConnectClient
+from integrations.services.reads import ReadClient
 
 logger = logging.getLogger(__name__)
 
 REFUSED = {Outcome.REFRESH, Outcome.RECONNECT}
+NO_ACCESS = {Outcome.REFRESH, Outcome.NOT_GRANTED, Outcome.REJECTED, Outcome.RECONNECT}
 
 
-class ManagementClient(ConnectClient, Protocol):
+class ManagementClient(ConnectClient, ReadClient, Protocol):
     def list_connections(
         self, access_token: str = "", *, user_id: str = "", vehicle_id: str = ""
     ) -> list[ConnectionInfo]: ...
@@ -44,9 +48,8 @@ def reconcile(*, client: ManagementClient, now: datetime) -> Reconciled:
         listed[row.user_id].add(row.vehicle_id)
     result, time_now = Reconciled(), leases.going_on(now)
     known = list(_known(client))
-    if client.has_application_token and known and not _is_ours(listed, known):
-        logger.warning("v3 lists none of our consents: is it the same application?")
-        return result
+    mine = [connection.pk for connection in known if connection.smartcar_user_id in listed]
+    Connection.objects.filter(pk__in=mine).update(listed_as=client.application)
     holders = _holders()
     for connection in known:
         is_listed = connection.smartcar_user_id in listed
@@ -91,13 +94,6 @@ def _known(client: ManagementClient) -> Iterable[Connection]:
     )
 
 
-def _is_ours(listed: dict[str, set[str]], known: list[Connection]) -> bool:
-    """Whether the list is of our application. v3's token opens whatever application it belongs
-    to, so to ask once more about one driver would prove nothing.
-    """
-    return any(connection.smartcar_user_id in listed for connection in known)
-
-
 def _look_again(
     connection: Connection, *, is_listed: bool, client: ManagementClient, now: datetime
 ) -> bool:
@@ -109,9 +105,39 @@ def _look_again(
             logger.warning("connection %s: not compared: %s", connection.pk, exc)
             return False
         found = []
-    if found or is_listed:
+    if found or is_listed or not _is_refused(connection, client=client, now=now):
         return False
     return _end(connection, now)
+
+
+def _is_refused(connection: Connection, *, client: ManagementClient, now: datetime) -> bool:
+    """Whether the cars say so too. Under v2 the driver's own token was refused; v3's belongs to
+    the application and opens its lists, so a car of this driver is asked.
+    """
+    if not client.has_application_token:
+        return True
+    if connection.listed_as != client.application:
+        logger.warning("connection %s: not listed; is it the same application?", connection.pk)
+        return False
+    way = connection.accesses.first()
+    if way is None:
+        return True
+
+    def ask(access: str) -> bool:
+        results = client.read(
+            smartcar_id=way.smartcar_id,
+            access_token=access,
+            codes=[VIN],
+            user_id=connection.smartcar_user_id,
+        )
+        return all(
+            isinstance(one, SignalError) and one.outcome is Outcome.NOT_GRANTED for one in results
+        )
+
+    try:
+        return tokens.opening(tokens.of_application(now=now), ask, client=client, now=now)
+    except ClientError as exc:
+        return exc.outcome in NO_ACCESS or exc.type == NO_SIGNALS
 
 
 def _ask(
@@ -135,6 +161,7 @@ def _end(connection: Connection, now: datetime) -> bool:
     )
     if not same.exists():
         return False
+    vehicles.attach(connection, [], now=now)
     ended = connection_status.mark_revoked(connection, reason="Ended at Smartcar", now=now)
     tokens.erase(connection, now=now)
     return ended

@@ -55,6 +55,9 @@ class TokenClient(Protocol):
     has_application_token: bool
     version: str
 
+    @property
+    def application(self) -> str: ...
+
 
 @dataclass(slots=True)
 class RefreshCount:
@@ -320,7 +323,7 @@ def refresh_due(
     due |= Q(issued_at__lte=now - KEEP_YOUNGER_THAN)
     if expired:
         due |= Q(access_expires_at__lte=now + EARLY)
-    rows = OAuthToken.objects.refreshable().select_related("connection")
+    rows = _refreshable(now, asks_driver=asks_driver)
     return _refresh_all(
         rows if every else rows.filter(due),
         client,
@@ -330,11 +333,17 @@ def refresh_due(
     )
 
 
+def _refreshable(now: datetime, *, asks_driver: bool) -> QuerySet[OAuthToken]:
+    """One that is only kept for the way back is not tried for longer than it can live."""
+    rows = OAuthToken.objects.refreshable().select_related("connection")
+    return rows if asks_driver else rows.filter(refresh_expires_at__gt=now)
+
+
 def finish_interrupted(
     *, client: TokenClient, now: datetime, asks_driver: bool = True
 ) -> RefreshCount:
     """Finish what a killed worker began or a lost answer left open, in time for the grace."""
-    rows = OAuthToken.objects.refreshable().select_related("connection")
+    rows = _refreshable(now, asks_driver=asks_driver)
     due = Q(lease_until__lte=now) | Q(failures__gt=0, next_attempt_at__lte=now)
     return _refresh_all(rows.filter(due), client, now, waits=False, asks_driver=asks_driver)
 

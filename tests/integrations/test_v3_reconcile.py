@@ -147,6 +147,7 @@ def test_a_list_that_forgets_everybody_ends_nobody(world: World, connection: Con
 
 def test_the_list_of_another_application_ends_nobody(world: World, connection: Connection) -> None:
     """The credentials were changed: it lists drivers, and not one is ours."""
+    Connection.objects.update(listed_as="another application")
     world.sandbox.smartcar.tokens.disconnect()
     stranger = {
         "id": "c",
@@ -163,6 +164,14 @@ def test_the_list_of_another_application_ends_nobody(world: World, connection: C
     assert statuses() == ["active", "active"]
     assert shared_ways() == 4
     assert not OutboxEntry.objects.exists()
+
+
+def test_the_only_consent_that_there_is_ends_too(world: World, connection: Connection) -> None:
+    Connection.objects.exclude(pk=connection.pk).update(status="revoked")
+    world.sandbox.smartcar.tokens.disconnect()
+
+    assert look(world) == Reconciled(looked_at=1, ended=1)
+    assert status(connection) == "revoked"
 
 
 def test_a_consent_that_v3_never_listed_is_left_alone(

@@ -369,10 +369,11 @@ def test_an_exchange_of_v2_that_was_interrupted_is_finished_under_v3(
 def test_a_pair_of_v2_that_is_declined_under_v3_asks_no_driver_and_is_left_alone(
     world: World, moved: OAuthToken
 ) -> None:
-    world.pass_time(days=61)  # a refresh token lives 60 days
+    OAuthToken.objects.filter(pk=moved.pk).update(refresh_token="not-one-of-theirs")
+    world.pass_time(days=30)
 
     tasks.refresh_due_tokens()
-    world.pass_time(days=31)
+    world.pass_time(days=1)
     tasks.refresh_due_tokens()
     tasks.finish_interrupted_refreshes()
 
@@ -381,6 +382,14 @@ def test_a_pair_of_v2_that_is_declined_under_v3_asks_no_driver_and_is_left_alone
     assert not OutboxEntry.objects.exists()
     moved.refresh_from_db()
     assert moved.refresh_token == ""
+
+
+def test_a_pair_that_cannot_live_any_more_is_not_tried(world: World, moved: OAuthToken) -> None:
+    world.pass_time(days=61)  # a refresh token lives 60 days
+
+    tasks.refresh_due_tokens()
+
+    assert world.token_calls() == 0
 
 
 def test_credentials_of_v2_that_are_refused_stop_nothing_of_v3(
