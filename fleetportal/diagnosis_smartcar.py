@@ -34,6 +34,9 @@ def credentials() -> Iterator[Found]:
         else:
             yield Found("Smartcar", False, f"cannot be reached ({exc})")
         return
+    if conf.is_v3() and settings.SMARTCAR_APPLICATION_ID.startswith("client_"):
+        hint = "set SMARTCAR_APPLICATION_ID to the application's id from Smartcar's dashboard"
+        yield Found("Connect", False, f"wants another id than the client's; {hint}")
     resumed = resume(gates.SMARTCAR_TOKENS, gates.SMARTCAR)
     version = settings.SMARTCAR_API_VERSION
     yield Found("Smartcar", True, f"accepts our credentials ({version}){resumed}")

@@ -174,9 +174,9 @@ class VehicleAccess(models.Model):
         _("webhook"), max_length=12, choices=Subscription.choices, blank=True
     )
     subscribed_to = models.CharField(_("subscribed to"), max_length=64, blank=True)
-    subscription_id = models.CharField(max_length=64, blank=True, editable=False)
     subscription_error = models.CharField(_("why not"), max_length=255, blank=True)
     subscription_at = models.DateTimeField(_("subscription asked"), null=True, blank=True)
+    subscribe_after = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["-connected_at", "-pk"]

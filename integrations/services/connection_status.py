@@ -15,8 +15,9 @@ def needs_reconnect(
 ) -> bool:
     """Only the driver can mend it. True when it was this call that found out.
 
-    With `way` the consent itself is good: the driver has to sign in at the maker again, for that
-    car, and is mailed a link that leads there.
+    It is said of the consent that `connection` was loaded with, and of no newer one. With `way` the
+    consent itself is good: the driver has to sign in at the maker again, for that car, and is
+    mailed a link that leads there.
     """
     return _change(
         connection,
@@ -74,9 +75,10 @@ def _change(
     way: VehicleAccess | None = None,
 ) -> bool:
     """One transaction with all that follows; whoever comes second changes nothing."""
-    changed = Connection.objects.filter(pk=connection.pk, status__in=only_from).update(
-        status=status, status_reason=reason[:255], status_changed_at=now
-    )
+    rows = Connection.objects.filter(pk=connection.pk, status__in=only_from)
+    if status == Connection.Status.NEEDS_RECONNECT:
+        rows = rows.filter(connected_at=connection.connected_at)
+    changed = rows.update(status=status, status_reason=reason[:255], status_changed_at=now)
     connection.refresh_from_db()
     if not changed:
         return False

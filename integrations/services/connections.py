@@ -26,6 +26,7 @@ from integrations.signals import connection_changed
 
 logger = logging.getLogger(__name__)
 
+NEVER_LISTED = timedelta(days=1)  # v3 lists a consent's cars within minutes
 JUST_NOW = timedelta(hours=1)  # so long may a driver take on Connect's pages
 
 
@@ -229,9 +230,12 @@ def signed_in_again(link: ConnectLink, *, smartcar_id: str, now: datetime) -> Co
     what = f"{link.driver} signed in at the maker again"
     activity.record(what, now=now, about=connection, actor=str(link.driver))
     connection_status.mark_active(connection, reason=what, now=now)
-    Vehicle.objects.filter(connection=connection).update(
-        next_poll_at=now, not_before=None, reported_errors={}, poll_failures=0
-    )
+    for vehicle in Vehicle.objects.filter(connection=connection):
+        # What was said of single signals stays; of the account it is out of date.
+        kept = {k: v for k, v in vehicle.reported_errors.items() if v.get("signals") is not None}
+        Vehicle.objects.filter(pk=vehicle.pk).update(
+            next_poll_at=now, not_before=None, reported_errors=kept, poll_failures=0
+        )
     return connection
 
 
@@ -281,7 +285,11 @@ def list_missing(*, client: ConnectClient, now: datetime) -> int:
     rows = Connection.objects.active().filter(vehicles_listed_at__isnull=True)
     for connection in rows.select_related("token", "group", "driver"):
         try:
-            done += bool(list_vehicles(connection, client=client, now=time_now()))
+            found = list_vehicles(connection, client=client, now=time_now())
+            done += bool(found)
+            if not found and connection.connected_at < now - NEVER_LISTED:
+                reason = "Smartcar lists no car of this consent"
+                connection_status.needs_reconnect(connection, reason=reason, now=now)
         except ClientError as exc:
             logger.warning("connection %s: cars not listed: %s", connection.pk, exc)
             if exc.outcome in {Outcome.STOP, Outcome.WAIT_ALL}:

@@ -222,13 +222,16 @@ def _judge(batch: _Batch, reading: SignalReading) -> None:
         row.quality, row.reason, row.data = Quality.REJECTED, str(exc), body
         _keep(batch, signal, row)
         return
-    _mark_readable(batch, signal)
+    if signal.fetched_at is None or row.fetched_at >= signal.fetched_at:
+        _mark_readable(batch, signal)  # what was fetched before may have been withheld since
     if row.recorded_at == signal.recorded_at and not _corrects(signal, row):
         _note_repetition(batch, signal, row)
     elif plausibility.is_ahead_of_time(row.recorded_at, batch.now):
         row.quality, row.reason = Quality.DOUBTFUL, "recorded in the future"
         _keep(batch, signal, row)
     elif _follows(signal, row):
+        if row.code in batch.result.codes:  # the rules see the last one only
+            batch.result.late.add(row.code)
         _keep(batch, signal, row)
     else:
         batch.late.append(row)

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from django.db.models import Q
+
 from integrations.clients.errors import ClientError
 from integrations.clients.readings import VIN, SignalReading
 from integrations.clients.smartcar_types import ConnectionInfo
 from integrations.models import Connection, Vehicle, VehicleAccess
-from integrations.services import activity, connections, leases, tokens, vehicles
+from integrations.services import activity, connection_status, connections, leases, tokens, vehicles
 from integrations.services.connections import ConnectClient
 from integrations.services.reads import ReadClient
 
 logger = logging.getLogger(__name__)
 
+Status = Connection.Status
 Listed = dict[str, list[ConnectionInfo]]  # by Smartcar user id
 
 
@@ -40,8 +43,9 @@ class Lost:
 
 def not_moved(*, client: MovingClient) -> list[Connection]:
     """The consents whose cars the generation in use has not listed yet."""
-    rows = Connection.objects.active().filter(vehicles_listed_at__isnull=False)
-    rows = rows.exclude(listed_through=client.version)
+    declined = Q(status=Status.NEEDS_RECONNECT, status_reason=tokens.DECLINED)
+    rows = Connection.objects.filter(Q(status=Status.ACTIVE) | declined)
+    rows = rows.filter(vehicles_listed_at__isnull=False).exclude(listed_through=client.version)
     if not client.has_application_token:
         rows = rows.filter(token__isnull=False).exclude(token__refresh_token="")
     # The newest last: a car that two drivers share stays with the one who connected last.
@@ -133,7 +137,10 @@ def _take_over(
         listed_through=client.version,
         listed_as=client.application,
     )
-    activity.record(f"Read through Smartcar {client.version} now", now=now, about=connection)
+    what = f"Read through Smartcar {client.version} now"
+    activity.record(what, now=now, about=connection)
+    if connection.status == Status.NEEDS_RECONNECT:  # only its pair was worth nothing any more
+        connection_status.mark_active(connection, reason=what, now=now)
     return True
 
 

@@ -57,7 +57,6 @@ _SELDOM = (
     "connection__status_changed_at",
     "connection__scope",
     "connection__mode",
-    "connection__connected_at",
     "connection__vehicles_listed_at",
     "connection__listed_through",
     "connection__is_ending",

@@ -58,15 +58,15 @@ def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime)
     except ClientError as exc:
         if exc.outcome is not Outcome.REFRESH:
             raise
-        access = tokens.get_access_token(token, client=client, now=now, refused=True)
+        access = _access(token, client, now, refused=True)
         results = _read_again(vehicle, codes, client, access, now)
     return [*results, *_ask_alone(vehicle, results, client, access)]
 
 
-def _access(token: OAuthToken, client: ReadClient, now: datetime) -> str:
+def _access(token: OAuthToken, client: ReadClient, now: datetime, *, refused: bool = False) -> str:
     """That the application gets no token is no car's fault: nothing is asked, and it stays due."""
     try:
-        return tokens.get_access_token(token, client=client, now=now)
+        return tokens.get_access_token(token, client=client, now=now, refused=refused)
     except ClientError as exc:
         if not client.has_application_token:
             raise

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.smartcar_types import ConnectionInfo
 from integrations.models import Connection, VehicleAccess
 from integrations.services import activity, connection_status, leases, subscriptions, tokens
 from integrations.services.subscriptions import SubscriptionClient
@@ -24,6 +25,8 @@ NOT_TOLD = DOWN | {Outcome.WAIT, Outcome.REFRESH}
 
 class RevokeClient(SubscriptionClient, Protocol):
     def disconnect(self, *, smartcar_id: str, access_token: str, user_id: str = "") -> None: ...
+
+    def list_vehicles(self, access_token: str, user_id: str = "") -> list[ConnectionInfo]: ...
 
 
 def revoke(
@@ -72,8 +75,8 @@ def _give_up(connection: Connection, *, client: RevokeClient, now: datetime) -> 
         problem = str(exc)
     # Erased before Smartcar is told: telling may take long, and nothing must be left behind.
     tokens.erase(connection, now=now)
-    if not Connection.objects.filter(pk=connection.pk, status=Connection.Status.REVOKED).exists():
-        return ""  # consented again meanwhile
+    if not _is_over(connection):
+        return ""
     again = client.has_application_token and bool(problem)
     if access:
         problem, again = _disconnect_cars(connection, access, client=client, now=now)
@@ -92,6 +95,8 @@ def _disconnect_cars(
     """
     problem, again = "", False
     for way in connection.accesses.filter(ended_at__isnull=True):
+        if not _is_over(connection):
+            return "", False
         for end in (subscriptions.end, _disconnect):
             is_down = False
             try:
@@ -100,8 +105,35 @@ def _disconnect_cars(
                 problem, is_down = str(exc), exc.outcome in DOWN
                 again = again or exc.outcome in NOT_TOLD
         if is_down:
-            break
+            return problem, again
+    if client.has_application_token:
+        problem, again = _disconnect_unlisted(connection, client, now) or (problem, again)
     return problem, again
+
+
+def _is_over(connection: Connection) -> bool:
+    """Whether the consent has not been given again meanwhile: telling may take long."""
+    ended = Connection.objects.filter(pk=connection.pk, status=Connection.Status.REVOKED)
+    return ended.exists()
+
+
+def _disconnect_unlisted(
+    connection: Connection, client: RevokeClient, now: datetime
+) -> tuple[str, bool] | None:
+    """Cars of the consent that we never heard of: v3 lists them some time after it was given."""
+    user_id = connection.smartcar_user_id
+
+    def end(access_token: str) -> None:
+        for one in client.list_vehicles(access_token, user_id):
+            client.disconnect(
+                smartcar_id=one.vehicle_id, access_token=access_token, user_id=user_id
+            )
+
+    try:
+        _tell(end, "", client=client, now=now)
+    except ClientError as exc:
+        return str(exc), exc.outcome in NOT_TOLD
+    return None
 
 
 def _disconnect(way: VehicleAccess, *, client: RevokeClient, access_token: str) -> None:

@@ -45,7 +45,7 @@ def shared_ways() -> QuerySet[VehicleAccess]:
     rows = VehicleAccess.objects.filter(
         ended_at__isnull=True, connection__status=Connection.Status.ACTIVE
     )
-    return rows.select_related("connection__token", "connection__driver", "vehicle")
+    return rows.select_related("connection__driver", "vehicle")
 
 
 def missing(webhook_id: str) -> QuerySet[VehicleAccess]:
@@ -72,13 +72,13 @@ def subscribe_missing(
     now: datetime,
     connection: Connection | None = None,
 ) -> int:
-    """Subscribe the cars that are not; one that was refused is tried again after a day.
+    """Subscribe the cars that are not; one that was refused is tried again after a day, one that
+    has to wait when it was told.
 
     One that fails comes last the next time: others must not wait for it.
     """
-    waits = Q(subscription=State.ASKED, subscription_at__gt=now - SOON)
-    waits |= Q(subscription=State.REFUSED, subscription_at__gt=now - DAILY)
-    rows = missing(webhook_id).exclude(waits & Q(subscribed_to=webhook_id))
+    waits = Q(subscribe_after__gt=now) & (Q(subscription="") | Q(subscribed_to=webhook_id))
+    rows = missing(webhook_id).exclude(waits)
     if connection is not None:
         rows = rows.filter(connection=connection)
     done, time_now = 0, leases.going_on(now)
@@ -88,16 +88,19 @@ def subscribe_missing(
             done += 1
         except ClientError as exc:
             logger.warning("vehicle %s: not subscribed: %s", way.vehicle_id, exc)
-            if exc.outcome not in LATER:
-                _note(way, State.REFUSED, webhook_id, now, error=str(exc))
-            elif exc.outcome in OF_ALL:
+            if exc.outcome in OF_ALL:
                 break
-            else:
-                VehicleAccess.objects.filter(pk=way.pk).update(
-                    subscription_at=now, subscription_error=str(exc)[:255]
-                )
-                if exc.outcome is Outcome.RETRY:  # a driver may be waiting
-                    break
+            if exc.outcome not in LATER:
+                _note(way, State.REFUSED, webhook_id, now, again=DAILY, error=str(exc))
+                continue
+            told = timedelta(seconds=min(exc.retry_after or 0, DAILY.total_seconds()))
+            VehicleAccess.objects.filter(pk=way.pk).update(
+                subscription_at=now,
+                subscription_error=str(exc)[:255],
+                subscribe_after=now + max(told, SOON),
+            )
+            if exc.outcome is Outcome.RETRY:  # a driver may be waiting
+                break
     return done
 
 
@@ -118,7 +121,7 @@ def reconcile(*, client: SubscriptionClient, webhook_id: str, now: datetime) -> 
     if listed is None:
         quiet = Q(vehicle__last_webhook_at__isnull=True)
         quiet |= Q(vehicle__last_webhook_at__lt=now - DAILY)
-        _forget(shared_ways().filter(quiet, subscribed_to=webhook_id))
+        forget(shared_ways().filter(quiet, subscribed_to=webhook_id))
     else:
         _compare(listed, client=client, webhook_id=webhook_id, now=now)
     return subscribe_missing(client=client, webhook_id=webhook_id, now=now)
@@ -140,7 +143,7 @@ def end(way: VehicleAccess, *, client: SubscriptionClient, access_token: str) ->
         webhook_id=way.subscribed_to,
         user_id=way.connection.smartcar_user_id,
     )
-    _forget(VehicleAccess.objects.filter(pk=way.pk))
+    forget(VehicleAccess.objects.filter(pk=way.pk))
 
 
 def _subscribe(
@@ -162,7 +165,7 @@ def _subscribe(
         return is_done
 
     is_done = tokens.opening(token, ask, client=client, now=now)
-    _note(way, State.SUBSCRIBED if is_done else State.ASKED, webhook_id, now)
+    _note(way, State.SUBSCRIBED if is_done else State.ASKED, webhook_id, now, again=SOON)
 
 
 def _end_former(way: VehicleAccess, *, client: SubscriptionClient, access_token: str) -> None:
@@ -184,7 +187,7 @@ def _compare(
         if theirs & {(user, way.smartcar_id), ("", way.smartcar_id)}:
             seen(way, webhook_id=webhook_id, now=now)
         elif way.subscription == State.SUBSCRIBED:
-            _forget(VehicleAccess.objects.filter(pk=way.pk))
+            forget(VehicleAccess.objects.filter(pk=way.pk))
     ours = {(way.connection.smartcar_user_id, way.smartcar_id) for way in shared_ways()}
     over = VehicleAccess.objects.exclude(subscribed_to="").select_related("connection")
     for way in over.filter(subscribed_to=webhook_id):
@@ -202,14 +205,23 @@ def _end_quietly(way: VehicleAccess, *, client: SubscriptionClient, now: datetim
 
 
 def _note(
-    way: VehicleAccess, state: State, webhook_id: str, now: datetime, *, error: str = ""
+    way: VehicleAccess,
+    state: State,
+    webhook_id: str,
+    now: datetime,
+    *,
+    again: timedelta = timedelta(),
+    error: str = "",
 ) -> None:
-    way.subscription, way.subscribed_to = state, webhook_id
-    way.subscription_error, way.subscription_at = error[:255], now
-    way.save(
-        update_fields=["subscription", "subscribed_to", "subscription_error", "subscription_at"]
+    VehicleAccess.objects.filter(pk=way.pk).update(
+        subscription=state,
+        subscribed_to=webhook_id,
+        subscription_error=error[:255],
+        subscription_at=now,
+        subscribe_after=now + again,
     )
 
 
-def _forget(ways: QuerySet[VehicleAccess]) -> None:
-    ways.update(subscription="", subscribed_to="", subscription_error="")
+def forget(ways: QuerySet[VehicleAccess]) -> None:
+    """Nothing is known of their subscriptions any more: they are asked for anew."""
+    ways.update(subscription="", subscribed_to="", subscription_error="", subscribe_after=None)

@@ -35,6 +35,7 @@ KEEP_YOUNGER_THAN = timedelta(days=30)
 RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold the only pair
 LATER = timedelta(minutes=15)
 BUSY = "TOKEN_BUSY"  # the type of an error: somebody else exchanges, or did and failed
+DECLINED = "Smartcar no longer accepts our token"  # why a connection needs its driver
 PATIENCE = 20.0  # seconds to wait for somebody else's exchange
 
 
@@ -281,9 +282,7 @@ def _failed(token: OAuthToken, exc: ClientError, now: datetime, *, asks_driver: 
         )
         declined = unchanged and exc.outcome is Outcome.RECONNECT
         if declined and asks_driver and token.connection:
-            connection_status.needs_reconnect(
-                token.connection, reason="Smartcar no longer accepts our token", now=now
-            )
+            connection_status.needs_reconnect(token.connection, reason=DECLINED, now=now)
     if not unchanged:
         token.refresh_from_db()
         return token

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -82,8 +83,12 @@ def _attach_one(
         activity.record(f"Connected by {connection.driver}", now=now, about=vehicle)
     else:
         vehicle = access.vehicle
+        changes: dict[str, Any] = {"connection": connection, "permissions": None}
+        if access.ended_at or access.subscription == VehicleAccess.Subscription.REFUSED:
+            # Smartcar ends a car's reports with its consent; a new one may allow them.
+            changes |= {"subscription": "", "subscribed_to": "", "subscribe_after": None}
         VehicleAccess.objects.filter(pk=access.pk).update(
-            connection=connection, connected_at=now, ended_at=None, permissions=None
+            connected_at=now, ended_at=None, **changes
         )
         # A new consent may grant what an old one did not: ask for everything again.
         vehicle.signals.exclude(support="ok").update(support="unknown", recheck_at=None)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import requests
 
 from integrations.clients.smartcar_webhooks import sign
 from tests import servers
@@ -146,16 +147,24 @@ def post(port: int, messages: Sequence[dict[str, Any]]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for message in messages:
         body = json.dumps(message, separators=(",", ":")).encode()
-        headers = {"SC-Signature": sign(TOKEN, body), "Content-Type": "application/json"}
         for _attempt in range(4):
-            connection.request("POST", PATH, body, headers)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status == 200:
+            if _post(connection, body):
                 break
         else:
-            raise AssertionError(f"answered {answer.status}")
+            raise AssertionError("a genuine event was not taken")
     connection.close()
+
+
+def _post(connection: http.client.HTTPConnection, body: bytes) -> bool:
+    headers = {"SC-Signature": sign(TOKEN, body), "Content-Type": "application/json"}
+    try:
+        connection.request("POST", PATH, body, headers)
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):  # gunicorn closes connections now and then
+        connection.close()
+        return False
+    return answer.status == 200
 
 
 def storm(port: int, events: list[dict[str, Any]], seed: int) -> None:
@@ -181,10 +190,8 @@ def site(env: dict[str, str], folder: Path) -> Iterator[int]:
 
 def _answers(port: int) -> bool:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        connection.request("GET", "/healthz", headers={"Host": "localhost"})
-        return connection.getresponse().status == 200
-    except OSError:
+        return requests.get(f"http://localhost:{port}/healthz", timeout=2).ok
+    except requests.ConnectionError:
         return False
 
 
@@ -246,8 +253,7 @@ def run_storm(
         deadline, next_kill = time.monotonic() + PATIENCE, time.monotonic() + 3
         while sender.is_alive() or look(url, waiting)[0][0]:
             assert time.monotonic() < deadline, "not worked off in time"
-            # A worker needs a moment to start; in the end they are left alone to finish.
-            if kills and sender.is_alive() and time.monotonic() > next_kill:
+            if kills and time.monotonic() > next_kill:
                 workers.kill_one(chance)
                 next_kill = time.monotonic() + 1 / kills
             time.sleep(0.05)
@@ -271,7 +277,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.webhook_storm")
     parser.add_argument("--events", type=int, default=2000)
     parser.add_argument("--cars", type=int, default=40)
-    parser.add_argument("--kills", type=float, default=1.0, help="each second")
+    parser.add_argument("--kills", type=float, default=0.5, help="each second")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     events = make_events(options.events, options.cars, options.seed)

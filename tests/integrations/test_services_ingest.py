@@ -215,6 +215,13 @@ def test_another_word_on_the_present_instant_is_named_as_late_too(car: Vehicle) 
     assert signal().value == 60
 
 
+def test_of_several_new_ones_the_earlier_are_named_as_late(car: Vehicle) -> None:
+    result = put(car, said(50), said(40, NOW + HOUR), drove(500, NOW + HOUR))
+
+    assert (result.codes, result.late) == ({OIL_LIFE, ODOMETER}, {OIL_LIFE})
+    assert (signal().value, Reading.objects.count()) == (40, 3)
+
+
 def test_new_and_late_readings_may_come_together(car: Vehicle) -> None:
     put(car, said(50))
 

@@ -189,7 +189,11 @@ def test_nor_does_it_under_v2_without_a_management_token(world: World, settings:
 def test_one_cars_refusal_says_nothing_of_the_next(world: World, connection: Connection) -> None:
     first = VehicleAccess.objects.filter(connection=connection).earliest("pk")
     world.smartcar_fault(
-        path=LIST, method="DELETE", vehicle=first.smartcar_id, error=("PERMISSION", None)
+        path=LIST,
+        method="DELETE",
+        vehicle=first.smartcar_id,
+        error=("PERMISSION", None),
+        times=None,
     )
 
     revoke(world, connection)

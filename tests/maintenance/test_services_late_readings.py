@@ -145,7 +145,7 @@ def test_any_order_and_repetition_ends_as_the_order_of_the_cars_clock(seed: int)
     assert not Vehicle.objects.exclude(evaluation_error="").exists()
 
 
-@pytest.mark.parametrize("seed", range(100, 112))
+@pytest.mark.parametrize("seed", [*range(100, 112), 5006, 5016])
 def test_late_and_new_readings_that_come_together_end_the_same(seed: int) -> None:
     chance = dice(seed)
     events = history(chance)
