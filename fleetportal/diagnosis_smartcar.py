@@ -15,7 +15,7 @@ from integrations import conf
 from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.smartcar_v3 import SmartcarV3
 from integrations.models import Connection, OAuthToken, VehicleAccess
-from integrations.services import gates, moving, subscriptions, webhook_setup
+from integrations.services import gates, moving, subscriptions, tokens, webhook_setup
 
 MAX_CLOCK_ERROR = 60
 NAMED = 3  # so many are named, the rest is counted
@@ -38,6 +38,7 @@ def credentials() -> Iterator[Found]:
         hint = "set SMARTCAR_APPLICATION_ID to the application's id from Smartcar's dashboard"
         yield Found("Connect", False, f"wants another id than the client's; {hint}")
     resumed = resume(gates.SMARTCAR_TOKENS, gates.SMARTCAR)
+    tokens.try_again_now()
     version = settings.SMARTCAR_API_VERSION
     yield Found("Smartcar", True, f"accepts our credentials ({version}){resumed}")
     yield _clock(settings.SMARTCAR_IAM_ORIGIN if conf.is_v3() else settings.SMARTCAR_AUTH_ORIGIN)

@@ -99,7 +99,11 @@ def subscription_badge(way: VehicleAccess) -> str:
 def reported(vehicle: Vehicle) -> list[str]:
     """What Smartcar says by itself to be wrong with the car, a line each."""
     rows = sorted(vehicle.reported_errors.items(), key=lambda row: str(row[1]["at"]), reverse=True)
-    return [_line(pair, known) for pair, known in rows if known["state"] == webhook_errors.ERROR]
+    return [
+        _line(known.get("pair", key), known)
+        for key, known in rows
+        if known["state"] == webhook_errors.ERROR
+    ]
 
 
 def _line(pair: str, known: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ from integrations.clients.retry_after import parse_retry_after
 
 # What the pair means. Pairs on (type, code), never on the description: Smartcar rewords it.
 _PAIRS: dict[tuple[str, str], Outcome] = {
+    # v3: the application's token is good, but not for this driver's car.
+    ("AUTHENTICATION", "ACCESS_DENIED"): Outcome.NOT_GRANTED,
     ("RATE_LIMIT", "SMARTCAR_API"): Outcome.WAIT_ALL,
     ("RATE_LIMIT", "VEHICLE"): Outcome.WAIT,
     ("BILLING", "VEHICLE_REQUEST_LIMIT"): Outcome.QUOTA,

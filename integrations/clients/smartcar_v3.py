@@ -24,6 +24,8 @@ _BESIDE = (ATTRIBUTES, PERMISSIONS)
 
 _OF_THE_SIGNAL = {Outcome.NOT_CAPABLE, Outcome.NOT_GRANTED}
 
+_NO_SUCH_API = {"INVALID_PATH", "PATH", "VERSION"}  # a 404 that says nothing of the car
+
 Result = SignalReading | SignalError
 
 
@@ -106,7 +108,7 @@ class SmartcarV3(Wire):
                     return [alone]
             return self._read_all(path, asked, wanted, access_token, user_id)
         except ClientError as exc:
-            if exc.status_code == 404:
+            if exc.status_code == 404 and not {exc.type, exc.code} & _NO_SUCH_API:
                 raise _no_signals() from exc
             raise
 

@@ -30,7 +30,8 @@ class NotAnEventError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One event. Times are by Smartcar's clock; what is not said is empty or None.
+    """One event. Times are by Smartcar's clock; what is not said is empty or None. `sent_at` is of
+    the event itself: what a car says may be old although it is sent today.
 
     `kind` is Smartcar's own word: VERIFY, VEHICLE_STATE, VEHICLE_ERROR, and from v2 webhooks
     verify, scheduled, schedule, dynamic, eventBased. `event_id` is the same for each delivery.
@@ -91,7 +92,7 @@ def parse(body: bytes) -> Event:
         event_id=own_id or f"sha256:{hashlib.sha256(body).hexdigest()}",
         kind=kind,
         occurred_at=occurred_at,
-        sent_at=delivered_at or occurred_at,
+        sent_at=delivered_at or _sequence(meta) or parse_moment(payload.get("eventTime")),
         is_test=str(meta.get("mode")).upper() == "TEST",
         smartcar_id=_smartcar_id(message, data, payload),
         challenge=data.get("challenge") or payload.get("challenge"),

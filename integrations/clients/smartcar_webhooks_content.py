@@ -94,8 +94,9 @@ def read_vehicle(event: Event) -> dict[str, Any]:
 
 def _dated(event: Event, received_at: datetime) -> datetime:
     """The time of what has none. A sender's clock may be wrong, but not by much."""
-    if event.sent_at is not None and event.sent_at <= received_at + _CLOCKS_DIFFER:
-        return event.sent_at
+    said_at = event.sent_at or event.occurred_at
+    if said_at is not None and said_at <= received_at + _CLOCKS_DIFFER:
+        return said_at
     return received_at
 
 

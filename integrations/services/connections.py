@@ -31,6 +31,9 @@ JUST_NOW = timedelta(hours=1)  # so long may a driver take on Connect's pages
 
 
 class ConnectClient(SubscriptionClient, Protocol):
+    @property
+    def application(self) -> str: ...
+
     def connect_url(
         self,
         *,
@@ -229,8 +232,11 @@ def signed_in_again(link: ConnectLink, *, smartcar_id: str, now: datetime) -> Co
         connect_links.use(link, now=now)
     what = f"{link.driver} signed in at the maker again"
     activity.record(what, now=now, about=connection, actor=str(link.driver))
-    connection_status.mark_active(connection, reason=what, now=now)
-    for vehicle in Vehicle.objects.filter(connection=connection):
+    if not connection_status.mark_active(connection, reason=what, now=now):
+        # What was said of the account before is out of date all the same.
+        rows = Connection.objects.filter(pk=connection.pk)
+        rows.update(status_reason=what[:255], status_changed_at=now)
+    for vehicle in Vehicle.objects.select_for_update().filter(connection=connection).order_by("pk"):
         # What was said of single signals stays; of the account it is out of date.
         kept = {k: v for k, v in vehicle.reported_errors.items() if v.get("signals") is not None}
         Vehicle.objects.filter(pk=vehicle.pk).update(
@@ -254,7 +260,7 @@ def list_vehicles(
     if shared is None:
         token = tokens.of(connection, client=client, now=now)
         if token is None:
-            raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
+            raise ClientError(tokens.NO_TOKEN, outcome=Outcome.RECONNECT)
         user_id = connection.smartcar_user_id
         shared = tokens.opening(
             token,

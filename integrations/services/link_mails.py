@@ -53,11 +53,15 @@ def ask_to_reconnect(
     )
     return outbox.enqueue(
         RECONNECT,
-        dedupe_key=f"{RECONNECT}:{connection.pk}:{connection.status_changed_at.isoformat()}",
+        dedupe_key=_key(connection),
         payload={"link": link.pk, "connection": connection.pk},
         about=connection,
         now=now,
     )
+
+
+def _key(connection: Connection) -> str:
+    return f"{RECONNECT}:{connection.pk}:{connection.status_changed_at.isoformat()}"
 
 
 def deliver_invite(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent:
@@ -68,7 +72,9 @@ def deliver_invite(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent:
 def deliver_reconnect(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent:
     """Handler of the mail that asks a driver to connect again."""
     connection = Connection.objects.filter(pk=entry.payload["connection"]).first()
-    if connection is None or connection.status != Connection.Status.NEEDS_RECONNECT:
+    # It may have been good again and be lost once more since: that is another mail.
+    lost = Connection.Status.NEEDS_RECONNECT
+    if connection is None or connection.status != lost or entry.dedupe_key != _key(connection):
         return Sent("not sent: it is not needed any more")
     # Mail may have been down for longer than the link lasts; nobody has seen it yet.
     fresh_until = now + timedelta(days=PortalSettings.load().link_days)

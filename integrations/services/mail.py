@@ -52,7 +52,10 @@ def send(
 @contextmanager
 def reading_as(*, time_zone: str = "", language: str = "") -> Iterator[None]:
     """Times and words as this reader wants them; the portal's own where they chose none."""
-    with timezone.override(_zone(time_zone)), translation.override(language or None):
+    with (
+        timezone.override(_zone(time_zone)),
+        translation.override(language or settings.LANGUAGE_CODE),
+    ):
         yield
 
 

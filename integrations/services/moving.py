@@ -43,9 +43,11 @@ class Lost:
 
 def not_moved(*, client: MovingClient) -> list[Connection]:
     """The consents whose cars the generation in use has not listed yet."""
-    declined = Q(status=Status.NEEDS_RECONNECT, status_reason=tokens.DECLINED)
-    rows = Connection.objects.filter(Q(status=Status.ACTIVE) | declined)
-    rows = rows.filter(vehicles_listed_at__isnull=False).exclude(listed_through=client.version)
+    rows = Connection.objects.filter(vehicles_listed_at__isnull=False)
+    waiting = Q(status=Status.ACTIVE) & ~Q(listed_through=client.version)
+    if client.has_application_token:  # it opens what a driver's own token does not any more
+        waiting |= Q(status=Status.NEEDS_RECONNECT, status_reason__in=tokens.WORTH_NOTHING)
+    rows = rows.filter(waiting)
     if not client.has_application_token:
         rows = rows.filter(token__isnull=False).exclude(token__refresh_token="")
     # The newest last: a car that two drivers share stays with the one who connected last.

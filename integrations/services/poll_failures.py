@@ -20,6 +20,7 @@ ASLEEP_WAITS = {
     "IGNITION_ON": timedelta(minutes=45),
     "VEHICLE_OFFLINE_FOR_SERVICE": DAILY,
 }
+UNANSWERED = "UNANSWERED"  # the answer left it out: that says nothing
 OF_THE_SIGNAL = {Outcome.NOT_CAPABLE, Outcome.NOT_GRANTED}
 
 
@@ -28,7 +29,7 @@ def worst(errors: Sequence[SignalError]) -> ClientError | None:
 
     That the driver has to connect again is believed only when all that could be read says so.
     """
-    spoke = {error.outcome for error in errors} - OF_THE_SIGNAL
+    spoke = {error.outcome for error in errors if error.type != UNANSWERED} - OF_THE_SIGNAL
     order = [
         Outcome.QUOTA,
         Outcome.WAIT,

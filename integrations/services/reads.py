@@ -51,7 +51,7 @@ def internal(exc: Exception) -> ClientError:
 def _read(vehicle: Vehicle, codes: list[str], client: ReadClient, now: datetime) -> Results:
     token = tokens.of(vehicle.connection, client=client, now=now)
     if token is None:
-        raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
+        raise ClientError(tokens.NO_TOKEN, outcome=Outcome.RECONNECT)
     access = _access(token, client, now)
     try:
         results = _ask(vehicle, codes, client, access)
@@ -111,7 +111,11 @@ def _explain_refusal(
             # A driver's own token is refused for all; the application's says nothing of one driver.
             outcome = Outcome.RETRY if client.has_application_token else Outcome.RECONNECT
         return ClientError(str(listing), outcome=outcome, type=listing.type)
-    if vehicle.smartcar_id not in {one.vehicle_id for one in shared}:
+    listed = {one.vehicle_id for one in shared}
+    # Without any car v3 may not know the consent at all; that it ended shows elsewhere.
+    knows_it = bool(listed) or not client.has_application_token
+    is_listed_here = vehicle.connection and vehicle.connection.listed_through == client.version
+    if vehicle.smartcar_id not in listed and knows_it and is_listed_here:
         vehicles.end_access(vehicle, now=now)
     return ClientError(str(exc), outcome=Outcome.RETRY, type=exc.type)
 

@@ -11,6 +11,7 @@ BACKOFF_FIRST = timedelta(minutes=2)
 BACKOFF_LONGEST = timedelta(hours=6)
 DAILY = timedelta(days=1)  # how often a car that reports by itself is polled all the same
 QUIET_AT_LEAST = timedelta(hours=6)
+AS_GOOD_AS_DUE = timedelta(minutes=1)  # the clocks of two workers differ a little
 
 
 def month_of(now: datetime) -> datetime:
@@ -68,3 +69,16 @@ def safety_net(
         return None
     daily = last_read_at + DAILY if last_read_at else now
     return min(daily, last_webhook_at + quiet_after(habit))
+
+
+def put_off(
+    planned: datetime | None, *, net: datetime | None, not_before: datetime | None, now: datetime
+) -> datetime | None:
+    """When to read a car that reported just now and is due at `planned`; `net` is its safety net.
+
+    Never earlier than planned: an error, or that nothing is wanted, may have put it off. And what
+    is due stays due: somebody may have asked for it.
+    """
+    if planned is None or planned <= now + AS_GOOD_AS_DUE:
+        return planned
+    return max(filter(None, (planned, net, not_before)))

@@ -77,6 +77,8 @@ def subscribe_missing(
 
     One that fails comes last the next time: others must not wait for it.
     """
+    if connection is None and client.has_application_token:
+        _look_for_asked(client, webhook_id, now)
     waits = Q(subscribe_after__gt=now) & (Q(subscription="") | Q(subscribed_to=webhook_id))
     rows = missing(webhook_id).exclude(waits)
     if connection is not None:
@@ -104,20 +106,36 @@ def subscribe_missing(
     return done
 
 
+def _look_for_asked(client: SubscriptionClient, webhook_id: str, now: datetime) -> None:
+    """Those that v3 was asked for some time ago: its list says whether they are done."""
+    asked = missing(webhook_id).filter(subscription=State.ASKED, subscribe_after__lte=now)
+    if not asked.exists():
+        return
+    try:
+        listed = _list(client, webhook_id, now)
+    except ClientError as exc:
+        logger.warning("subscriptions were not looked for: %s", exc)
+    else:
+        _compare(listed or [], client=client, webhook_id=webhook_id, now=now)
+
+
+def _list(
+    client: SubscriptionClient, webhook_id: str, now: datetime
+) -> Sequence[Subscription] | None:
+    return tokens.opening(
+        tokens.of_application(now=now),
+        lambda access: client.list_subscriptions(access, webhook_id=webhook_id),
+        client=client,
+        now=now,
+    )
+
+
 def reconcile(*, client: SubscriptionClient, webhook_id: str, now: datetime) -> int:
     """Compare with Smartcar's own list, and ask again for what is not there; returns how many.
 
     v2 has no list: a car that has not reported for a day is subscribed once more.
     """
-    token = tokens.of_application(now=now) if client.has_application_token else None
-    listed = None
-    if token is not None:
-        listed = tokens.opening(
-            token,
-            lambda access: client.list_subscriptions(access, webhook_id=webhook_id),
-            client=client,
-            now=now,
-        )
+    listed = _list(client, webhook_id, now) if client.has_application_token else None
     if listed is None:
         quiet = Q(vehicle__last_webhook_at__isnull=True)
         quiet |= Q(vehicle__last_webhook_at__lt=now - DAILY)
@@ -151,7 +169,7 @@ def _subscribe(
 ) -> None:
     token = tokens.of(way.connection, client=client, now=now)
     if token is None:
-        raise ClientError("No token for this connection", outcome=Outcome.RECONNECT)
+        raise ClientError(tokens.NO_TOKEN, outcome=Outcome.RECONNECT)
 
     def ask(access: str) -> bool:
         is_done = client.subscribe(

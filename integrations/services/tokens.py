@@ -36,6 +36,8 @@ RETRY_SECONDS = (5, 10, 20)  # inside the grace window: the lost answer may hold
 LATER = timedelta(minutes=15)
 BUSY = "TOKEN_BUSY"  # the type of an error: somebody else exchanges, or did and failed
 DECLINED = "Smartcar no longer accepts our token"  # why a connection needs its driver
+NO_TOKEN = "No token for this connection"  # noqa: S105  a reason
+WORTH_NOTHING = (DECLINED, NO_TOKEN)
 PATIENCE = 20.0  # seconds to wait for somebody else's exchange
 
 
@@ -55,9 +57,6 @@ class TokenClient(Protocol):
 
     has_application_token: bool
     version: str
-
-    @property
-    def application(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -166,6 +165,12 @@ def opening(
         if exc.outcome is not Outcome.REFRESH:
             raise
     return call(access(refused=True))
+
+
+def try_again_now() -> None:
+    """The credentials are good: the application's token need not wait after failures."""
+    rows = OAuthToken.objects.filter(connection__isnull=True)
+    rows.update(next_attempt_at=None, failures=0, last_error="")
 
 
 def _renewed_early(

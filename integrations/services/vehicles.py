@@ -169,6 +169,9 @@ def _merge(vehicle: Vehicle, *, into: Vehicle, now: datetime) -> Vehicle:
     vehicle.accesses.update(vehicle=into)
     if into.group_id is None and vehicle.group_id is not None:
         Vehicle.objects.filter(pk=into.pk).update(group=vehicle.group)
+    Vehicle.objects.filter(pk=into.pk).update(
+        reported_errors={**vehicle.reported_errors, **into.reported_errors}
+    )
     vehicle.delete()
     activity.record("A second connection reaches this car", now=now, about=into)
     choose_access(into, now=now)

@@ -18,6 +18,7 @@ from integrations.services import activity
 SMARTCAR = WebhookProvider.SMARTCAR
 Verify = WebhookEndpoint.Verify
 LATELY = timedelta(days=1)
+NOT_OF_THE_WORLD = {"localhost", "local", "internal"}  # names that only a network of ours knows
 
 # Why a delivery was refused, as it is stored.
 BAD_SIGNATURE = "its signature does not match"
@@ -69,7 +70,12 @@ def _set_window(
 def problems(now: datetime) -> list[Problem]:
     """What keeps the cars from reporting by themselves; empty when all is well. Writes nothing."""
     row = WebhookEndpoint.objects.filter(provider=SMARTCAR).first() or WebhookEndpoint()
-    return [*_of_settings(), *_of_verifying(row, now), *_of_deliveries(row, now)]
+    newest = _newest_event()
+    return [
+        *_of_settings(),
+        *_of_verifying(row, newest, now),
+        *_of_deliveries(row, newest, now),
+    ]
 
 
 def _of_settings() -> Iterator[Problem]:
@@ -91,17 +97,35 @@ def _of_settings() -> Iterator[Problem]:
 
 
 def is_public(url: str) -> bool:
+    """Whether Smartcar may reach the address, as far as it shows."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
+    host = (parts.hostname or "").rstrip(".")
     try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
+        is_reachable = ipaddress.ip_address(host).is_global
     except ValueError:
-        is_loopback = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme == "https" and not is_loopback
+        is_reachable = bool(host) and host.rpartition(".")[2] not in NOT_OF_THE_WORLD
+    return parts.scheme == "https" and is_reachable
 
 
-def _of_verifying(row: WebhookEndpoint, now: datetime) -> Iterator[Problem]:
+def _newest_event() -> datetime | None:
+    """When the last genuine delivery came."""
+    received = WebhookEvent.objects.filter(provider=SMARTCAR).order_by("-received_at")
+    return received.values_list("received_at", flat=True).first()
+
+
+def _matters(moment: datetime | None, newest: datetime | None) -> bool:
+    """Whether what went wrong then may still be so: anybody can make something go wrong, but only
+    Smartcar can send what is genuine.
+    """
+    return moment is not None and (newest is None or newest <= moment)
+
+
+def _of_verifying(
+    row: WebhookEndpoint, newest: datetime | None, now: datetime
+) -> Iterator[Problem]:
     if row.verified_at and not _is_lately(row.verify_seen_at, now):
+        return
+    if not _matters(row.verify_seen_at, newest):
         return
     if row.verify_outcome == Verify.CLOSED:
         yield Problem(
@@ -120,8 +144,11 @@ def _of_verifying(row: WebhookEndpoint, now: datetime) -> Iterator[Problem]:
         )
 
 
-def _of_deliveries(row: WebhookEndpoint, now: datetime) -> Iterator[Problem]:
-    if _is_lately(row.refused_at, now) and row.refused_why == BAD_SIGNATURE:
+def _of_deliveries(
+    row: WebhookEndpoint, newest: datetime | None, now: datetime
+) -> Iterator[Problem]:
+    is_refused = _is_lately(row.refused_at, now) and _matters(row.refused_at, newest)
+    if is_refused and row.refused_why == BAD_SIGNATURE:
         yield Problem(
             _("Deliveries were refused lately, because their signatures do not match."),
             _(
@@ -130,12 +157,12 @@ def _of_deliveries(row: WebhookEndpoint, now: datetime) -> Iterator[Problem]:
                 " nothing of that was stored."
             ),
         )
-    elif _is_lately(row.refused_at, now) and row.refused_why == TOO_LARGE:
+    elif is_refused and row.refused_why == TOO_LARGE:
         yield Problem(
             _("A delivery was refused lately, because it was too large to be Smartcar's."),
             _("Nothing was stored. Nothing needs to be done unless readings are missing."),
         )
-    if row.test_seen_at or WebhookEvent.objects.filter(provider=SMARTCAR).exists():
+    if row.test_seen_at or newest:
         return
     if row.verified_at:
         yield Problem(

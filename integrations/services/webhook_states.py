@@ -15,10 +15,11 @@ from integrations.clients.readings import (
     SignalReading,
     came_from_the_car,
 )
+from integrations.clients.smartcar_signals import object_of
 from integrations.clients.smartcar_webhooks import Event
 from integrations.clients.smartcar_webhooks_content import CarState, read_states, read_vehicle
 from integrations.models import Make, Reading, Vehicle, WebhookEvent
-from integrations.services import polling, schedule, webhook_accounts, webhook_cars
+from integrations.services import polling, schedule, subscriptions, webhook_accounts, webhook_cars
 from integrations.services.ingest import Ingested, ingest
 from integrations.services.webhook_cars import Car, NotOursError, State, Worked
 
@@ -27,9 +28,10 @@ Results = Sequence[SignalReading | SignalError]
 
 def work_off(event: Event, row: WebhookEvent, now: datetime) -> Worked:
     """Take in what the event says of each of its cars."""
-    worked = [
-        _of_car(state, event, row, now) for state in read_states(event, received_at=row.received_at)
-    ]
+    states = read_states(event, received_at=row.received_at)
+    places = webhook_cars.in_order(state.smartcar_id for state in states)
+    states.sort(key=lambda state: places.index(state.smartcar_id))
+    worked = [_of_car(state, event, row, now) for state in states]
     ours = [one for one in worked if one.state is State.PROCESSED]
     note = "; ".join(dict.fromkeys(one.note for one in ours or worked)) or "says nothing of a car"
     if not ours:
@@ -44,8 +46,6 @@ def _of_car(state: CarState, event: Event, row: WebhookEvent, now: datetime) -> 
         return Worked(State.IGNORED, str(exc))
     results = _without_old_errors(car.vehicle, state.results, row)
     is_good = came_from_the_car(results)
-    if is_good and webhook_accounts.read(car.connection, _newest(results), now):
-        car.vehicle.refresh_from_db()
     vehicle = _identified(car, event, results, now)
     ingested = ingest(
         vehicle,
@@ -55,7 +55,29 @@ def _of_car(state: CarState, event: Event, row: WebhookEvent, now: datetime) -> 
         event_id=row.event_id,
         columns=_columns(vehicle, row, now) if is_good else None,
     )
+    if is_good:
+        _prove(car, vehicle, results, now)
+        _note_subscribed(car, event, now)
     return Worked(State.PROCESSED, _words(ingested, results), vehicle)
+
+
+def _prove(car: Car, vehicle: Vehicle, results: Results, now: datetime) -> None:
+    """The car and its account work: what was reported to be wrong before is over."""
+    webhook_accounts.forget_done(vehicle, now)
+    if webhook_accounts.is_lost(car.connection):
+        # What is read another way is no proof of this one later, as it is stored.
+        heard_at = None if vehicle.connection_id == car.connection.pk else _newest(results)
+        webhook_accounts.settle(
+            car.connection, why=webhook_accounts.READ, heard_at=heard_at, now=now
+        )
+
+
+def _note_subscribed(car: Car, event: Event, now: datetime) -> None:
+    """Who reports is subscribed; v3 does not say when it has done what it was asked for."""
+    meta = object_of(event.message.get("meta"))
+    webhook_id = str(meta.get("webhookId") or event.message.get("webhookId") or "")[:64]
+    if car.access.subscribed_to in ("", webhook_id):
+        subscriptions.seen(car.access, webhook_id=webhook_id, now=now)
 
 
 def _without_old_errors(vehicle: Vehicle, results: Results, row: WebhookEvent) -> Results:
@@ -99,16 +121,16 @@ def _identity(vehicle: Vehicle) -> list[tuple[str, str | None]]:
 def _columns(vehicle: Vehicle, row: WebhookEvent, now: datetime) -> dict[str, Any]:
     """The webhook works, so the car need not be asked before long."""
     heard_at = max(vehicle.last_webhook_at or row.received_at, row.received_at)
-    due = schedule.safety_net(
+    net = schedule.safety_net(
         last_webhook_at=heard_at,
         last_read_at=vehicle.last_read_at,
         habit=_habit(vehicle),
         now=now,
     )
-    columns: dict[str, Any] = {"last_webhook_at": heard_at}
-    if due is not None:
-        columns["next_poll_at"] = max(due, vehicle.not_before or due)
-    return columns
+    next_poll_at = schedule.put_off(
+        vehicle.next_poll_at, net=net, not_before=vehicle.not_before, now=now
+    )
+    return {"last_webhook_at": heard_at, "next_poll_at": next_poll_at}
 
 
 def _habit(vehicle: Vehicle) -> timedelta:

@@ -11,7 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
@@ -26,6 +33,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 200
 KEPT_FOR = timedelta(days=30)
 DELETED_AT_ONCE = 1_000
+TRIED_AGAIN = 3
 
 
 class _TakenOverError(Exception):
@@ -85,7 +93,7 @@ def process(event_pk: int, *, now: datetime) -> WebhookEvent.State | None:
         return None
     with leases.kept(mine, "lease_until", until=until):
         try:
-            return _work_off(event_pk, now)
+            return _with_patience(event_pk, now)
         except _TakenOverError:
             return None
         except (OperationalError, InterfaceError):
@@ -95,6 +103,16 @@ def process(event_pk: int, *, now: datetime) -> WebhookEvent.State | None:
             error = f"{type(exc).__name__}: {exc}"[:500]
             _finish(event_pk, state=State.FAILED, processed_at=now, error=error)
             return State.FAILED
+
+
+def _with_patience(event_pk: int, now: datetime) -> WebhookEvent.State:
+    """Two who write the same at once end one of them; when he tries again it is there."""
+    for _ in range(TRIED_AGAIN):
+        try:
+            return _work_off(event_pk, now)
+        except (IntegrityError, InternalError) as exc:
+            logger.warning("webhook event %s is tried again: %s", event_pk, type(exc).__name__)
+    return _work_off(event_pk, now)
 
 
 @transaction.atomic

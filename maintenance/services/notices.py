@@ -19,11 +19,10 @@ PROVIDER_REFUSES = "mail_provider_refuses"
 
 def connection_lost(connection: Connection, *, now: datetime) -> None:
     """The cars of this connection are not read any more."""
-    since = connection.status_changed_at.isoformat()
     for recipient in recipients.staff():
         outbox.enqueue(
             CONNECTION_LOST,
-            dedupe_key=f"{CONNECTION_LOST}:{connection.pk}:{since}:{recipient.pk}",
+            dedupe_key=f"{_loss(connection)}:{recipient.pk}",
             payload={
                 "connection": connection.pk,
                 "status": connection.status,
@@ -32,6 +31,10 @@ def connection_lost(connection: Connection, *, now: datetime) -> None:
             about=connection,
             now=now,
         )
+
+
+def _loss(connection: Connection) -> str:
+    return f"{CONNECTION_LOST}:{connection.pk}:{connection.status_changed_at.isoformat()}"
 
 
 def provider_refuses(name: str, reason: str, *, now: datetime) -> None:
@@ -50,7 +53,12 @@ def deliver_connection_lost(entry: OutboxEntry, *, unclear: bool, now: datetime)
     connection = (
         Connection.objects.select_related("driver").filter(pk=entry.payload["connection"]).first()
     )
-    if connection is None or connection.status != entry.payload["status"]:
+    # It may have been good again and be lost once more since: that is another mail.
+    if (
+        connection is None
+        or connection.status != entry.payload["status"]
+        or not entry.dedupe_key.startswith(f"{_loss(connection)}:")
+    ):
         return Sent("not sent: it is not so any more")
     cars = connection.vehicles.order_by("pk")
     path = reverse("admin:integrations_connection_change", args=[connection.pk])

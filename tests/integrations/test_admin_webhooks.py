@@ -606,6 +606,8 @@ def test_a_car_that_nobody_shares_need_not_be_subscribed(
 
 def test_a_page_says_what_smartcar_reports_by_itself(admin_client: Client) -> None:
     access = make_car(**SUBSCRIBED).accesses.get()
+    long_ago = later(days=-9)
+    Connection.objects.update(connected_at=long_ago, status_changed_at=long_ago)
     process(error(access, "VEHICLE_STATE", "ASLEEP", signals=[codes.ODOMETER, codes.OIL_LIFE]))
     process(error(access, "CONNECTED_SERVICES_ACCOUNT", "SUBSCRIPTION", at=later(hours=-1)))
     process(error(access, "VEHICLE_STATE", "UNREACHABLE", is_over=True))

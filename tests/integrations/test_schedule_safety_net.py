@@ -73,3 +73,46 @@ def test_never_later_than_a_day_after_a_read_nor_than_the_silence(
         assert due is not None
         assert due <= NOW - read + DAY
         assert due <= NOW - webhook + schedule.quiet_after(habit)
+
+
+# --- What a webhook may do to the next poll ---------------------------------------------------
+
+
+def put_off(
+    planned: timedelta | None,
+    net: timedelta | None = timedelta(0),
+    not_before: timedelta | None = None,
+) -> timedelta | None:
+    """All of them so long from now."""
+    moment = schedule.put_off(
+        None if planned is None else NOW + planned,
+        net=None if net is None else NOW + net,
+        not_before=None if not_before is None else NOW + not_before,
+        now=NOW,
+    )
+    return None if moment is None else moment - NOW
+
+
+def test_a_poll_is_put_off_to_the_safety_net() -> None:
+    assert put_off(2 * HOUR, 6 * HOUR) == 6 * HOUR
+    assert put_off(2 * HOUR, 6 * HOUR, DAY) == DAY
+
+
+def test_a_poll_that_was_put_off_is_not_pulled_forward() -> None:
+    assert put_off(DAY, -30 * DAY) == DAY
+    assert put_off(DAY, None) == DAY
+    assert put_off(DAY, HOUR, 2 * HOUR) == DAY
+
+
+@pytest.mark.parametrize("since", [timedelta(0), HOUR, 9 * DAY])
+def test_a_poll_that_is_due_stays_due(since: timedelta) -> None:
+    assert put_off(-since, DAY, 2 * DAY) == -since
+
+
+def test_a_poll_that_another_worker_asked_for_just_now_stays_due() -> None:
+    second = timedelta(seconds=1)
+    assert put_off(second, DAY) == second
+
+
+def test_a_car_that_is_not_to_be_polled_is_not() -> None:
+    assert put_off(None, DAY) is None

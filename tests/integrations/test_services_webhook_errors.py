@@ -1,11 +1,12 @@
 """What Smartcar reports to be wrong, and takes back: whom it concerns, and in any order."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from integrations.clients.errors import Outcome
 from integrations.clients.readings import ODOMETER, OIL_LIFE
@@ -21,7 +22,7 @@ from integrations.models import (
 from integrations.services import connection_status, link_mails, poll_outcomes
 from integrations.signals import connection_changed
 from tests.factories import NOW, make_access, make_connection, make_signal, make_vehicle
-from tests.integrations.deliveries import error, errors, later, odometer, process, state
+from tests.integrations.deliveries import error, errors, later, millis, odometer, process, state
 from tests.integrations.world import without_rules
 
 pytestmark = pytest.mark.django_db
@@ -36,10 +37,18 @@ def stop_at_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_changed, "receivers", [])
 
 
+def reached(**fields: Any) -> VehicleAccess:
+    """A car of a consent that was given long ago."""
+    connection = fields.pop("connection", None) or make_connection(
+        connected_at=later(days=-9), status_changed_at=later(days=-9)
+    )
+    vehicle = make_vehicle(connection=connection, **fields)
+    return make_access(vehicle=vehicle, permissions=["read_odometer"])
+
+
 @pytest.fixture
 def access() -> VehicleAccess:
-    vehicle = make_vehicle(last_read_at=NOW, next_poll_at=later(hours=2))
-    return make_access(vehicle=vehicle, permissions=["read_odometer"])
+    return reached(last_read_at=NOW, next_poll_at=later(hours=2))
 
 
 def car() -> Vehicle:
@@ -67,9 +76,9 @@ def test_a_lost_account_asks_the_driver_once_to_sign_in_again(access: VehicleAcc
     assert status(access) == ("needs_reconnect", f"Smartcar reports {SIGN_IN}")
     assert mails() == 1
     assert ConnectLink.objects.get().reauthenticates == access
-    assert car().reported_errors == {
-        SIGN_IN: {"state": "ERROR", "at": later(minutes=1).isoformat(), "signals": None}
-    }
+    known = car().reported_errors[SIGN_IN]
+    assert (known["state"], known["at"]) == ("ERROR", later(minutes=1).isoformat())
+    assert known["signals"] is None
 
 
 @pytest.mark.parametrize(
@@ -165,7 +174,7 @@ def test_that_a_resolution_asks_for_it_does_not_make_a_driver_reconnect(
 def test_an_error_of_a_way_that_is_not_used_says_nothing_of_the_car(
     access: VehicleAccess,
 ) -> None:
-    old = make_access(vehicle=make_vehicle(smartcar_id="old", vin=None))
+    old = reached(smartcar_id="old", vin=None)
     VehicleAccess.objects.filter(pk=old.pk).update(vehicle=access.vehicle)
 
     process(error(old, ACCOUNT, "ACCOUNT_ISSUE"))
@@ -177,10 +186,16 @@ def test_an_error_of_a_way_that_is_not_used_says_nothing_of_the_car(
     assert status(old)[0] == "needs_reconnect"
 
 
-@pytest.mark.parametrize("code", ["AUTHENTICATION_FAILED", "ACCOUNT_ISSUE"])
-@pytest.mark.parametrize("is_other", [False, True])
+@pytest.mark.parametrize(
+    ("code", "is_other", "what"),
+    [
+        ("AUTHENTICATION_FAILED", False, "account"),
+        ("AUTHENTICATION_FAILED", True, "account"),
+        ("ACCOUNT_ISSUE", False, "car"),
+    ],
+)
 def test_an_error_that_comes_after_the_proof_of_the_contrary_asks_nobody(
-    access: VehicleAccess, code: str, is_other: bool
+    access: VehicleAccess, code: str, is_other: bool, what: str
 ) -> None:
     other = make_access(vehicle=make_vehicle(connection=access.connection))
     read = other if is_other else access
@@ -188,7 +203,7 @@ def test_an_error_that_comes_after_the_proof_of_the_contrary_asks_nobody(
 
     event = process(error(access, ACCOUNT, code), now=later(minutes=6))
 
-    assert event.note == f"{ACCOUNT}:{code}: the account was read since"
+    assert event.note == f"{ACCOUNT}:{code}: the {what} was read since"
     assert status(access)[0] == "active"
     assert Vehicle.objects.get(pk=access.vehicle_id).poll_outcome == ""
 
@@ -427,13 +442,14 @@ def story(access: VehicleAccess) -> list[dict[str, Any]]:
 def test_in_any_order_the_newest_word_counts() -> None:
     ends = set()
     for order in itertools.permutations(range(4)):
-        access = make_access()
+        access = reached()
         messages = story(access)
         for number in [*order, order[0]]:
             process(messages[number], now=later(minutes=10))
         vehicle = Vehicle.objects.get(pk=access.vehicle_id)
         asked = not vehicle.signals.exclude(recheck_at=None, last_error="").exists()
-        ends.add((status(access)[0], str(sorted(vehicle.reported_errors.items())), asked))
+        words = sorted((k, v["state"], v["at"]) for k, v in vehicle.reported_errors.items())
+        ends.add((status(access)[0], str(words), asked))
         assert vehicle.next_poll_at == later(minutes=10)
 
     assert len(ends) == 1
@@ -442,7 +458,7 @@ def test_in_any_order_the_newest_word_counts() -> None:
 
 def test_at_the_same_moment_that_it_is_over_counts() -> None:
     for order in ((False, True), (True, False)):
-        access = make_access()
+        access = reached()
         for is_over in order:
             process(error(access, ACCOUNT, "AUTHENTICATION_FAILED", is_over=is_over))
         assert status(access)[0] == "active"
@@ -461,6 +477,256 @@ def test_states_and_errors_in_any_order_end_in_the_same_connection(
         process(messages[number], now=later(minutes=9))
 
     assert status(access)[0] == "active"
+
+
+def in_every_order(
+    count: int, tell: Callable[[], list[dict[str, Any]]], end: Callable[[], Any]
+) -> Any:
+    """What remains of the story, which has to be the same whatever the order."""
+    ends = []
+    for order in itertools.permutations(range(count)):
+        with transaction.atomic():
+            messages = tell()
+            for number in order:
+                process(messages[number], now=later(minutes=30))
+            ends.append(end())
+            transaction.set_rollback(True)
+    assert all(one == ends[0] for one in ends), ends
+    return ends[0]
+
+
+def account(
+    access: VehicleAccess, minutes: float, code: str = "AUTHENTICATION_FAILED", **fields: Any
+) -> dict[str, Any]:
+    return error(access, ACCOUNT, code, at=later(minutes=minutes), **fields)
+
+
+def test_one_of_two_errors_that_is_over_does_not_bring_the_account_back(
+    access: VehicleAccess,
+) -> None:
+    def tell() -> list[dict[str, Any]]:
+        return [
+            account(access, 1, "PERMISSION"),
+            account(access, 5),
+            account(access, 10, "PERMISSION", is_over=True),
+        ]
+
+    assert in_every_order(3, tell, lambda: status(access)[0]) == "needs_reconnect"
+
+
+def test_that_an_error_of_one_car_is_over_does_not_end_the_newer_one_of_another(
+    access: VehicleAccess,
+) -> None:
+    other = reached(connection=access.connection)
+
+    def tell() -> list[dict[str, Any]]:
+        return [account(other, 1), account(access, 10), account(other, 15, is_over=True)]
+
+    assert in_every_order(3, tell, lambda: status(access)[0]) == "needs_reconnect"
+
+
+def test_when_all_cars_are_well_again_so_is_the_account(access: VehicleAccess) -> None:
+    other = reached(connection=access.connection)
+
+    def tell() -> list[dict[str, Any]]:
+        return [
+            account(other, 1),
+            account(access, 2),
+            account(other, 15, is_over=True),
+            account(access, 16, is_over=True),
+        ]
+
+    assert in_every_order(4, tell, lambda: status(access)[0]) == "active"
+
+
+def test_an_error_after_the_end_of_another_counts_whenever_it_is_worked_off(
+    access: VehicleAccess,
+) -> None:
+    def tell() -> list[dict[str, Any]]:
+        return [account(access, 1), account(access, 5, is_over=True), account(access, 10)]
+
+    assert in_every_order(3, tell, lambda: status(access)[0]) == "needs_reconnect"
+
+
+def test_two_accounts_that_reach_one_car_are_lost_and_found_alone(access: VehicleAccess) -> None:
+    other = reached()
+    VehicleAccess.objects.filter(pk=other.pk).update(vehicle=access.vehicle)
+    other.refresh_from_db()
+
+    def tell() -> list[dict[str, Any]]:
+        return [account(access, 1), account(other, 2), account(other, 10, is_over=True)]
+
+    def end() -> Any:
+        return status(access)[0], status(other)[0]
+
+    assert in_every_order(3, tell, end) == ("needs_reconnect", "active")
+
+
+def test_who_has_to_consent_anew_is_not_sent_to_sign_in(access: VehicleAccess) -> None:
+    codes = ("AUTHENTICATION_FAILED", "PERMISSION")
+
+    process(errors(access, *({"type": ACCOUNT, "code": code} for code in codes)))
+
+    assert status(access)[1] == f"Smartcar reports {ACCOUNT}:PERMISSION"
+    assert ConnectLink.objects.get().reauthenticates is None
+    assert mails() == 1
+
+
+# --- What the driver has to do ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("read_at", "shown"), [(5, ""), (1, f"{ACCOUNT}:ACCOUNT_ISSUE")], ids=["after", "before"]
+)
+def test_a_car_that_reports_again_shows_nothing_to_do(
+    access: VehicleAccess, read_at: int, shown: str
+) -> None:
+    def tell() -> list[dict[str, Any]]:
+        at = later(minutes=read_at)
+        read = state(access, odometer(1, at), sent_at=at)
+        return [account(access, 2, "ACCOUNT_ISSUE"), read]
+
+    def end() -> Any:
+        return car().poll_error, bool(car().poll_outcome_since), car().poll_outcome
+
+    outcome = "driver" if shown else ""
+    assert in_every_order(2, tell, end) == (shown, bool(shown), outcome)
+
+
+def test_another_car_does_not_prove_that_the_driver_did_it(access: VehicleAccess) -> None:
+    other = reached(connection=access.connection)
+
+    def tell() -> list[dict[str, Any]]:
+        at = later(minutes=5)
+        read = state(other, odometer(1, at), sent_at=at)
+        return [account(access, 2, "VIRTUAL_KEY_REQUIRED"), read]
+
+    def end() -> Any:
+        return Vehicle.objects.get(pk=access.vehicle_id).poll_outcome
+
+    assert in_every_order(2, tell, end) == "driver"
+
+
+def test_of_two_things_to_do_the_one_that_is_left_is_shown(access: VehicleAccess) -> None:
+    def tell() -> list[dict[str, Any]]:
+        return [
+            account(access, 1, "ACCOUNT_ISSUE"),
+            account(access, 5, "SUBSCRIPTION"),
+            account(access, 10, "SUBSCRIPTION", is_over=True),
+        ]
+
+    def end() -> Any:
+        return car().poll_outcome, car().poll_error
+
+    assert in_every_order(3, tell, end) == ("driver", f"{ACCOUNT}:ACCOUNT_ISSUE")
+
+
+def test_what_a_poll_found_later_is_not_undone_by_a_report_of_before(
+    access: VehicleAccess,
+) -> None:
+    process(account(access, 1, "ACCOUNT_ISSUE"))
+    Vehicle.objects.update(last_polled_at=later(minutes=20))
+
+    at = later(minutes=10)
+    process(state(access, odometer(1, at), sent_at=at), now=later(minutes=21))
+    assert car().poll_outcome == "driver"
+
+    at = later(minutes=25)
+    process(state(access, odometer(2, at), sent_at=at), now=later(minutes=25))
+    assert car().poll_outcome == ""
+
+
+# --- From before the consent ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["AUTHENTICATION_FAILED", "ACCOUNT_ISSUE"])
+@pytest.mark.parametrize("minutes", [-5, 0])
+def test_what_was_wrong_before_the_newest_consent_asks_nobody(
+    access: VehicleAccess, code: str, minutes: int
+) -> None:
+    Connection.objects.update(connected_at=NOW)
+
+    event = process(account(access, minutes, code), now=later(minutes=1))
+
+    assert event.note == f"{ACCOUNT}:{code}: from before the newest consent"
+    assert status(access)[0] == "active"
+    assert car().poll_outcome == ""
+    assert car().reported_errors == {}
+    assert mails() == 0
+
+
+@pytest.mark.parametrize("minutes", [-5, 0])
+def test_what_was_wrong_before_the_driver_signed_in_again_asks_nobody(
+    access: VehicleAccess, minutes: int
+) -> None:
+    Connection.objects.update(status_changed_at=NOW, status_reason="Jo signed in again")
+
+    process(account(access, minutes), now=later(minutes=1))
+
+    assert status(access)[0] == "active"
+    process(account(access, 2), now=later(minutes=3))
+    assert status(access)[0] == "needs_reconnect"
+
+
+def test_what_was_reported_before_a_new_consent_does_not_end_it(access: VehicleAccess) -> None:
+    process(account(access, 0))
+    Connection.objects.update(status="active", status_reason="", connected_at=later(minutes=5))
+
+    process(account(access, 6, "PERMISSION", is_over=True), now=later(minutes=7))
+
+    assert status(access)[0] == "active"
+
+
+# --- Deliveries that were repeated ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "end"), [(170, "active"), (180, "active"), (181, "needs_reconnect")]
+)
+def test_an_error_may_be_dated_later_than_its_end(
+    access: VehicleAccess, seconds: int, end: str
+) -> None:
+    def tell() -> list[dict[str, Any]]:
+        return [account(access, 1, is_over=True), account(access, 1 + seconds / 60)]
+
+    assert in_every_order(2, tell, lambda: status(access)[0]) == end
+
+
+def test_a_sequence_is_believed_to_the_millisecond(access: VehicleAccess) -> None:
+    def tell() -> list[dict[str, Any]]:
+        messages = [account(access, 3, is_over=True), account(access, 1)]
+        for seconds, message in enumerate(messages):
+            message["meta"]["sequence"] = millis(later(seconds=seconds))
+        return messages
+
+    assert in_every_order(2, tell, lambda: status(access)[0]) == "needs_reconnect"
+
+
+def test_the_end_of_one_signals_error_does_not_hide_anothers(access: VehicleAccess) -> None:
+    messages = [
+        error(access, "PERMISSION", at=NOW, is_over=True, signals=[ODOMETER]),
+        error(access, "PERMISSION", at=later(minutes=1), signals=[OIL_LIFE]),
+    ]
+
+    def end() -> Any:
+        return set(Signal.objects.values_list("code", "support"))
+
+    assert in_every_order(2, lambda: messages, end) == {(OIL_LIFE, "not_granted")}
+
+
+# --- The next poll ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_poll_that_an_error_asks_for_comes_soon(access: VehicleAccess, is_over: bool) -> None:
+    make_signal(vehicle=access.vehicle, fetched_at=later(hours=-1))
+
+    def tell() -> list[dict[str, Any]]:
+        at = later(minutes=-1)
+        read = state(access, odometer(1, at), sent_at=at)
+        return [account(access, 1, signals=[ODOMETER], is_over=is_over), read]
+
+    assert in_every_order(2, tell, lambda: car().next_poll_at) == later(minutes=30)
 
 
 def test_of_a_revoked_or_unknown_car_nothing_is_kept() -> None:

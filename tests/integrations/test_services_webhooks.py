@@ -1,12 +1,21 @@
 """Working off the inbox: once each, in any order, by any number of workers, killed anywhere."""
 
 import itertools
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError, connections
+from django.db import (
+    IntegrityError,
+    InternalError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 
 from fleetportal import clock
 from integrations import tasks
@@ -20,7 +29,7 @@ from integrations.models import (
     WebhookEndpoint,
     WebhookEvent,
 )
-from integrations.services import leases, webhook_states, webhooks
+from integrations.services import leases, webhook_cars, webhook_states, webhooks
 from integrations.services.ingest import ingest as real_ingest
 from integrations.services.webhooks import Counts
 from tests.factories import (
@@ -111,6 +120,18 @@ def test_a_make_that_refreshes_seldom_is_left_alone_for_longer(access: VehicleAc
     process(state(access, odometer(1_000)))
 
     assert Vehicle.objects.get().next_poll_at == later(hours=15)
+
+
+@pytest.mark.parametrize("planned", [None, later(hours=30), later(hours=-1), NOW])
+def test_a_webhook_neither_asks_for_a_poll_nor_loses_one(
+    access: VehicleAccess, planned: datetime | None
+) -> None:
+    """The polls of this car fail, so it was not read for long."""
+    Vehicle.objects.update(last_read_at=later(days=-9), next_poll_at=planned)
+
+    process(state(access, odometer(1_000)))
+
+    assert Vehicle.objects.get().next_poll_at == planned
 
 
 def test_told_to_wait_is_told_to_wait(access: VehicleAccess) -> None:
@@ -281,6 +302,74 @@ def test_a_legacy_webhook_brings_several_cars(access: VehicleAccess) -> None:
     assert km(other.vehicle) == 2_000
 
 
+def test_several_cars_are_held_in_one_order(
+    access: VehicleAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[str] = []
+    hold = webhook_cars.hold
+
+    def note(smartcar_id: str) -> webhook_cars.Car:
+        held.append(smartcar_id)
+        return hold(smartcar_id)
+
+    monkeypatch.setattr(webhook_cars, "hold", note)
+    ids = [access.smartcar_id, *(make_access().smartcar_id for _ in range(3)), "nobody"]
+
+    cars = [{"vehicleId": id_, "data": []} for id_ in reversed(ids)]
+    process(v2("scheduled", vehicles=cars))
+
+    assert held == ids
+
+
+@contextmanager
+def moved_while_we_wait(*changes: dict[str, Any]) -> Iterator[None]:
+    """Each time that a connection is to be locked, somebody who had it changed the access."""
+    left = list(changes)
+
+    def execute(run: Any, sql: str, *rest: Any) -> Any:
+        if 'FROM "integrations_connection"' in sql and left:
+            VehicleAccess.objects.filter(smartcar_id="car-1").update(**left.pop(0))
+        return run(sql, *rest)
+
+    with connection.execute_wrapper(execute):
+        yield
+
+
+@pytest.mark.parametrize("moves", ["connection", "vehicle"])
+def test_a_car_that_moved_while_we_waited_is_looked_at_again(moves: str) -> None:
+    make_access(vehicle=make_vehicle(smartcar_id="car-1"))
+    other = make_access()
+
+    with transaction.atomic(), moved_while_we_wait({moves: getattr(other, moves)}):
+        car = webhook_cars.hold("car-1")
+
+    access = VehicleAccess.objects.get(smartcar_id="car-1")
+    assert (car.connection, car.vehicle) == (access.connection, access.vehicle)
+    assert car.access.connection_id == access.connection_id
+    assert car.access.vehicle_id == access.vehicle_id
+
+
+def test_a_car_whose_access_ended_while_we_waited_is_not_read() -> None:
+    access = make_access(vehicle=make_vehicle(smartcar_id="car-1"))
+
+    with moved_while_we_wait({"ended_at": NOW}):
+        event = process(state(access, odometer(1_000)))
+
+    assert (event.state, event.note) == ("ignored", "no longer shared")
+
+
+def test_a_car_that_never_stands_still_is_left_for_later() -> None:
+    access = make_access(vehicle=make_vehicle(smartcar_id="car-1"))
+    event = store(state(access, odometer(1_000)))
+    ways = [{"connection": make_access().connection}, {"connection": access.connection}]
+
+    with moved_while_we_wait(*ways * webhook_cars.LOOKS):
+        assert webhooks.process_due(now=NOW) == Counts()
+
+    event.refresh_from_db()
+    assert event.state == "received"
+
+
 @pytest.mark.parametrize(
     ("message", "note"),
     [
@@ -394,6 +483,34 @@ def test_trouble_with_the_database_leaves_the_event_waiting(
     assert (event.state, event.error) == ("received", "")
 
     assert webhooks.process_due(now=later(seconds=10)) == Counts(processed=1)
+
+
+@pytest.mark.parametrize("error_type", [IntegrityError, InternalError])
+@pytest.mark.parametrize(("times", "ends"), [(1, "processed"), (3, "processed"), (4, "failed")])
+def test_what_two_wrote_at_once_is_tried_again_before_it_fails(
+    access: VehicleAccess,
+    monkeypatch: pytest.MonkeyPatch,
+    error_type: type[Exception],
+    times: int,
+    ends: str,
+) -> None:
+    event = store(state(access, odometer(1_000)))
+    tries: list[int] = []
+
+    def ingest(vehicle: Vehicle, results: Any, **options: Any) -> Any:
+        done = real_ingest(vehicle, results, **options)
+        tries.append(1)
+        if len(tries) <= times:
+            raise error_type("somebody was faster")
+        return done
+
+    monkeypatch.setattr(webhook_states, "ingest", ingest)
+    webhooks.process(event.pk, now=NOW)
+
+    event.refresh_from_db()
+    assert event.state == ends
+    assert len(tries) == min(times + 1, 4)
+    assert Reading.objects.count() == (ends == "processed")
 
 
 def test_without_the_database_work_stops_at_once(

@@ -1,5 +1,6 @@
 """The door for Smartcar's deliveries: who comes in, what is kept, and what a stranger can do."""
 
+import hashlib
 import io
 import json
 import logging
@@ -144,12 +145,22 @@ def test_every_kind_is_kept_also_what_nobody_knows(client: Client) -> None:
     }
 
 
-def test_long_ids_stay_different(client: Client) -> None:
-    for end in "ab":
-        deliver(client, state("car-1") | {"eventId": "x" * 79 + end})
+def test_long_ids_are_kept_as_they_are(client: Client) -> None:
+    ids = {"x" * 79 + end for end in "ab"}
+    for id_ in ids:
+        deliver(client, state("car-1") | {"eventId": id_})
 
-    assert WebhookEvent.objects.count() == 2
-    assert all(len(event.event_id) == 64 for event in WebhookEvent.objects.all())
+    assert set(WebhookEvent.objects.values_list("event_id", flat=True)) == ids
+
+
+@pytest.mark.parametrize("id_", [None, "x" * 81])
+def test_an_event_without_an_id_of_use_is_known_by_its_body(client: Client, id_: Any) -> None:
+    body = encode(state("car-1") | {"eventId": id_})
+    deliver(client, body)
+    deliver(client, body)
+
+    expected = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    assert WebhookEvent.objects.get().event_id == expected
 
 
 @pytest.mark.parametrize("days", [8, 400])
@@ -570,6 +581,16 @@ def test_the_newest_token_signs_the_answer(client: Client, settings: Settings) -
     assert deliver(client, verify("abc"), token=None).json() == {
         "challenge": sign("new-token", b"abc")
     }
+
+
+@pytest.mark.parametrize("token", ["new-token", TOKEN])
+def test_a_check_that_is_signed_is_answered_with_the_token_that_signed_it(
+    client: Client, settings: Settings, token: str
+) -> None:
+    settings.SMARTCAR_MANAGEMENT_TOKENS = ["new-token", TOKEN]
+    webhook_setup.open_window(now=NOW, user=None)
+
+    assert deliver(client, verify("abc"), token=token).json() == {"challenge": sign(token, b"abc")}
 
 
 @pytest.mark.parametrize("minutes", [None, -15, -60])

@@ -78,12 +78,31 @@ def test_a_window_that_is_closed_is_closed_at_once(client: Client) -> None:
         "https://127.0.0.1:8000",
         "https://[::1]",
         "https://portal.localhost",
+        "https://localhost.",
+        "https://10.1.2.3",
+        "https://172.16.0.1",
+        "https://192.168.0.10:8443",
+        "https://169.254.1.1",
+        "https://[fd00::1]",
+        "https://0.0.0.0",
+        "https://fleet.local",
+        "https://fleet.corp.internal",
+        "https://",
     ],
 )
 def test_smartcar_reaches_only_a_public_address(settings: Settings, url: str) -> None:
     settings.SITE_URL = url
 
     assert any("public https address" in text for text in found())
+
+
+@pytest.mark.parametrize(
+    "url", ["https://fleet.example.com", "https://8.8.8.8", "https://local.example.com:8443/x"]
+)
+def test_a_public_address_is_one(settings: Settings, url: str) -> None:
+    settings.SITE_URL = url
+
+    assert not any("public https address" in text for text in found())
 
 
 def test_what_is_not_set_is_named(settings: Settings) -> None:
@@ -151,15 +170,46 @@ def test_refused_deliveries_are_told_for_a_day(client: Client) -> None:
     assert found(later(days=2)) == []
 
 
-def test_a_stranger_who_asks_for_a_proof_is_told_of_for_a_day(client: Client) -> None:
-    seen(verified_at=later(days=-9), verify_seen_at=NOW, verify_outcome=Verify.CLOSED)
+def test_a_check_that_stays_unanswered_is_told_of_for_a_day(client: Client) -> None:
+    deliver(client, state("car"))
+    seen(verified_at=later(days=-9), verify_seen_at=later(hours=1), verify_outcome=Verify.CLOSED)
+
+    assert len(found(later(hours=2))) == 1
+    assert found(later(days=2)) == []
+
+
+@pytest.mark.parametrize("verified_at", [None, later(days=-9)])
+@pytest.mark.parametrize("outcome", [Verify.CLOSED, Verify.IMPLAUSIBLE])
+def test_a_stranger_who_asks_for_a_proof_alarms_nobody_while_cars_report(
+    client: Client, verified_at: datetime | None, outcome: Verify
+) -> None:
+    seen(verified_at=verified_at, verify_seen_at=NOW, verify_outcome=outcome)
+    clock.set_source(lambda: later(minutes=1))
     deliver(client, state("car"))
 
+    assert found(later(minutes=1)) == []
+
+
+@pytest.mark.parametrize("message", [b"{}", state("car")])
+def test_a_stranger_who_forges_alarms_nobody_while_cars_report(
+    client: Client, message: Any
+) -> None:
+    deliver(client, message, token=None)
     assert len(found()) == 1
-    assert found(later(days=2)) == []
+    clock.set_source(lambda: later(minutes=1))
+    deliver(client, state("car"))
+
+    assert found(later(minutes=1)) == []
 
 
 def test_something_too_large_is_told_of() -> None:
     seen(refused_at=NOW, refused_why=webhook_setup.TOO_LARGE)
 
     assert found() == ["A delivery was refused lately, because it was too large to be Smartcar's."]
+
+
+def test_something_too_large_is_forgotten_when_a_car_reports(client: Client) -> None:
+    seen(refused_at=later(minutes=-1), refused_why=webhook_setup.TOO_LARGE)
+    deliver(client, state("car"))
+
+    assert found() == []
