@@ -20,7 +20,7 @@ from integrations.services import (
     reconcile,
     revoking,
     subscriptions,
-    tokens,
+    token_sweeps,
     webhooks,
 )
 
@@ -41,7 +41,9 @@ def finish_interrupted_refreshes() -> int:
     if client is None:
         return 0
     asks = not conf.is_v3()
-    return tokens.finish_interrupted(client=client, now=clock.now(), asks_driver=asks).refreshed
+    return token_sweeps.finish_interrupted(
+        client=client, now=clock.now(), asks_driver=asks
+    ).refreshed
 
 
 @shared_task
@@ -49,10 +51,10 @@ def refresh_due_tokens() -> int:
     """Under v3 the application's token, early; and v2's pairs, so that there is a way back."""
     done, now = 0, clock.now()
     if conf.is_v3() and conf.has_smartcar():
-        done += tokens.renew_application(client=conf.get_smartcar_client(), now=now).refreshed
+        done += token_sweeps.renew_application(client=conf.get_smartcar_client(), now=now).refreshed
     if client := conf.get_pair_client():
         asks = not conf.is_v3()
-        done += tokens.refresh_due(client=client, now=now, asks_driver=asks).refreshed
+        done += token_sweeps.refresh_due(client=client, now=now, asks_driver=asks).refreshed
     return done
 
 

@@ -7,7 +7,7 @@ found it: what a poll found is not undone here. Whoever calls holds the connecti
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from integrations.clients.errors import ClientError, Outcome
@@ -17,6 +17,9 @@ from integrations.services import connection_status, poll_outcomes
 ERROR, RESOLVED = "ERROR", "RESOLVED"
 OVER = "Smartcar says that it is over"
 READ = "its cars report again"
+# Smartcar says when it happened, we when the driver consented; and some times have no fractions.
+CLOCKS_DIFFER = timedelta(seconds=5)
+TRUNCATED = timedelta(seconds=1)
 _SIGN_IN_AGAIN = ":AUTHENTICATION_FAILED"
 _SOLD = ":VEHICLE_MISSING"
 _REASON = "Smartcar reports "
@@ -73,12 +76,16 @@ def is_outdated(connection: Connection, at: datetime) -> bool:
     is_known_good = connection.status == Connection.Status.ACTIVE and (
         connection.status_reason not in {OVER, READ}
     )
-    return at <= connection.connected_at or (is_known_good and at <= connection.status_changed_at)
+    before = at + CLOCKS_DIFFER
+    return before <= connection.connected_at or (
+        is_known_good and before <= connection.status_changed_at
+    )
 
 
 def was_read_since(connection: Connection, at: datetime) -> bool:
     """Whether one of its cars was read after that moment: then it worked."""
-    return Signal.objects.filter(vehicle__connection=connection, fetched_at__gt=at).exists()
+    since = at + TRUNCATED
+    return Signal.objects.filter(vehicle__connection=connection, fetched_at__gt=since).exists()
 
 
 def _lost(connection: Connection) -> Iterator[_Lost]:

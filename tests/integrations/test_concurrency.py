@@ -35,6 +35,7 @@ from integrations.services import (
     link_mails,
     outbox,
     polling,
+    token_sweeps,
     tokens,
     vehicles,
 )
@@ -110,7 +111,7 @@ def test_sixteen_threads_that_meet_a_lost_answer_make_one_exchange_and_lose_noth
     assert {type(result) for result in results} == {ClientError}
     assert world.token_calls() == 1
     world.pass_time(seconds=5)
-    together(4, lambda _: tokens.finish_interrupted(client=world.smartcar, now=world.now))
+    together(4, lambda _: token_sweeps.finish_interrupted(client=world.smartcar, now=world.now))
     assert world.token_calls() == 2
     token.refresh_from_db()
     assert world.smartcar.list_vehicles(token.access_token)
@@ -176,7 +177,7 @@ def test_sweeps_do_not_wait_for_each_other(world: World) -> None:
     world.smartcar_fault(path="/oauth/token", delay=1.5, times=None)
 
     def sweep(_: int) -> tuple[int, int]:
-        count = tokens.finish_interrupted(client=world.smartcar, now=world.now)
+        count = token_sweeps.finish_interrupted(client=world.smartcar, now=world.now)
         return count.refreshed, OAuthToken.objects.get().version
 
     # One makes the exchange; the others are gone before it has ended.

@@ -18,7 +18,7 @@ from integrations.clients.smartcar_v2 import TokenPair
 from integrations.models import Activity, Connection, OAuthToken, ProviderGate
 from integrations.models.encryption import DecryptionError
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
-from integrations.services import gates, leases, revoking, tokens
+from integrations.services import gates, leases, revoking, token_sweeps, tokens
 from integrations.signals import connection_changed
 from tests.factories import NOW, make_connection, make_token
 from tests.integrations.world import World, running
@@ -189,9 +189,9 @@ def test_what_a_killed_worker_began_is_finished_with_the_same_refresh_token(
 
     survivor = Provider(world.smartcar.refresh)
     world.pass_time(seconds=9)
-    assert tokens.finish_interrupted(client=survivor, now=world.now).refreshed == 0
+    assert token_sweeps.finish_interrupted(client=survivor, now=world.now).refreshed == 0
     world.pass_time(seconds=1)
-    assert tokens.finish_interrupted(client=survivor, now=world.now).refreshed == 1
+    assert token_sweeps.finish_interrupted(client=survivor, now=world.now).refreshed == 1
 
     assert survivor.given == [spent]
     assert works(world, token)
@@ -215,7 +215,7 @@ def test_a_slow_exchange_keeps_its_lease_and_a_long_sweep_gives_each_its_own(
 
     monkeypatch.setattr(leases, "going_on", lambda now: lambda: now + timedelta(minutes=5))
     make_token(lease_until=NOW - timedelta(seconds=1))
-    tokens.finish_interrupted(client=Provider(slow), now=NOW)
+    token_sweeps.finish_interrupted(client=Provider(slow), now=NOW)
     assert until == [NOW + timedelta(minutes=5) + leases.LEASE]
 
 
@@ -232,7 +232,7 @@ def test_a_lost_answer_is_healed_within_the_grace_window(world: World, token: OA
         tokens.get_access_token(token, client=world.smartcar, now=world.now)
     assert caught.value.outcome is Outcome.RETRY
     world.pass_time(seconds=5)
-    count = tokens.finish_interrupted(client=world.smartcar, now=world.now)
+    count = token_sweeps.finish_interrupted(client=world.smartcar, now=world.now)
 
     assert (count.refreshed, count.failed) == (1, 0)
     assert works(world, token)
@@ -247,7 +247,7 @@ def test_an_answer_that_stays_lost_beyond_the_grace_window_needs_the_driver(
         tokens.get_access_token(token, client=world.smartcar, now=world.now)
 
     world.pass_time(seconds=61)
-    count = tokens.finish_interrupted(client=world.smartcar, now=world.now)
+    count = token_sweeps.finish_interrupted(client=world.smartcar, now=world.now)
 
     assert (count.failed, count.declined) == (1, 1)
     assert Connection.objects.get().status == Connection.Status.NEEDS_RECONNECT
@@ -368,7 +368,7 @@ def test_invalid_grant_ends_the_connection_and_is_told_once(
         for _ in range(3):
             with pytest.raises(ClientError):
                 tokens.get_access_token(token, client=world.smartcar, now=world.now)
-            tokens.refresh_due(client=world.smartcar, now=world.now, every=True)
+            token_sweeps.refresh_due(client=world.smartcar, now=world.now, every=True)
             world.pass_time(seconds=30)
             token.refresh_from_db()
     finally:
@@ -387,7 +387,7 @@ def test_wrong_credentials_of_ours_pause_smartcar_and_harm_no_driver(
     make_token(access_expires_at=world.now)
     settings.SMARTCAR_CLIENT_SECRET = "wrong"
 
-    count = tokens.refresh_due(client=world.smartcar, now=world.now, every=True)
+    count = token_sweeps.refresh_due(client=world.smartcar, now=world.now, every=True)
 
     assert (count.failed, count.refreshed, count.refused) == (1, 0, True)
     assert world.token_calls() == 1, "the first refusal speaks for all"
@@ -523,18 +523,20 @@ def test_sweeps_take_what_is_due_and_nothing_else(
             | fields
         )
 
-    assert tokens.refresh_due(client=Provider(A_PAIR), now=NOW).refreshed == due
+    assert token_sweeps.refresh_due(client=Provider(A_PAIR), now=NOW).refreshed == due
     snapshot()
-    assert tokens.finish_interrupted(client=Provider(A_PAIR), now=NOW).refreshed == interrupted
+    assert (
+        token_sweeps.finish_interrupted(client=Provider(A_PAIR), now=NOW).refreshed == interrupted
+    )
 
 
 def test_refresh_command_adds_what_has_run_out_and_all_adds_everything() -> None:
     make_token()
     make_token(access_expires_at=NOW + timedelta(minutes=5))
 
-    assert tokens.refresh_due(client=Provider(A_PAIR), now=NOW).refreshed == 0
-    assert tokens.refresh_due(client=Provider(A_PAIR), now=NOW, expired=True).refreshed == 1
-    assert tokens.refresh_due(client=Provider(A_PAIR), now=NOW, every=True).refreshed == 2
+    assert token_sweeps.refresh_due(client=Provider(A_PAIR), now=NOW).refreshed == 0
+    assert token_sweeps.refresh_due(client=Provider(A_PAIR), now=NOW, expired=True).refreshed == 1
+    assert token_sweeps.refresh_due(client=Provider(A_PAIR), now=NOW, every=True).refreshed == 2
 
 
 @pytest.mark.parametrize("status", ["needs_reconnect", "revoked"])
@@ -542,8 +544,8 @@ def test_tokens_of_ended_connections_are_left_alone(status: str) -> None:
     make_token(connection=make_connection(status=status), lease_until=ago)
 
     provider = Provider(A_PAIR)
-    tokens.refresh_due(client=provider, now=NOW, every=True)
-    tokens.finish_interrupted(client=provider, now=NOW)
+    token_sweeps.refresh_due(client=provider, now=NOW, every=True)
+    token_sweeps.finish_interrupted(client=provider, now=NOW)
 
     assert provider.given == []
 
@@ -552,7 +554,7 @@ def test_one_failing_token_does_not_keep_the_others_from_being_refreshed() -> No
     make_token(lease_until=ago)
     make_token(lease_until=ago)
 
-    count = tokens.finish_interrupted(client=Provider(fault(Outcome.RETRY), A_PAIR), now=NOW)
+    count = token_sweeps.finish_interrupted(client=Provider(fault(Outcome.RETRY), A_PAIR), now=NOW)
 
     assert (count.refreshed, count.failed) == (1, 1)
 
@@ -615,7 +617,7 @@ def test_rotation_puts_everything_under_the_newest_key(settings: Settings) -> No
     make_token(access_token="", refresh_token="")
 
     settings.FIELD_ENCRYPTION_KEYS = [new, old]
-    assert tokens.encrypt_again() == 2
+    assert token_sweeps.encrypt_again() == 2
     settings.FIELD_ENCRYPTION_KEYS = [new]
 
     kept = {(t.access_token, t.refresh_token) for t in OAuthToken.objects.all()}
@@ -637,7 +639,7 @@ def test_rotation_leaves_a_pair_alone_that_is_exchanged_meanwhile() -> None:
         return execute(sql, params, many, context)
 
     with database.execute_wrapper(exchange_first):
-        assert tokens.encrypt_again() == 0
+        assert token_sweeps.encrypt_again() == 0
 
     token.refresh_from_db()
     assert token.refresh_token == "new-refresh"
@@ -649,7 +651,7 @@ def test_rotation_without_the_old_key_raises_and_changes_nothing(settings: Setti
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
 
     with pytest.raises(DecryptionError):
-        tokens.encrypt_again()
+        token_sweeps.encrypt_again()
 
     assert _raw() == before
 
@@ -679,10 +681,10 @@ def test_an_exchange_that_a_pause_holds_back_leaves_the_row_as_it_was(
     hour = timedelta(hours=1)
     gates.pause(gates.SMARTCAR_TOKENS, until=world.now + hour, reason="429", now=world.now)
 
-    count = tokens.finish_interrupted(client=world.smartcar, now=world.now)
+    count = token_sweeps.finish_interrupted(client=world.smartcar, now=world.now)
 
     token.refresh_from_db()
     assert (count.refreshed, world.token_calls()) == (0, 0)
     assert (token.lease_until, token.failures, token.last_error) == (left, 0, "")
     world.pass_time(hours=1)
-    assert tokens.finish_interrupted(client=world.smartcar, now=world.now).refreshed == 1
+    assert token_sweeps.finish_interrupted(client=world.smartcar, now=world.now).refreshed == 1

@@ -14,7 +14,7 @@ from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.smartcar_types import TokenPair
 from integrations.models import Connection, OAuthToken, OutboxEntry, ProviderGate, Vehicle
 from integrations.sandbox.faults import bad_gateway, dropped_before
-from integrations.services import gates, tokens
+from integrations.services import gates, token_sweeps, tokens
 from tests.factories import NOW
 from tests.integrations.world import World, running, together, without_rules
 from tests.portal import run
@@ -78,7 +78,7 @@ def test_the_token_stands_encrypted_in_its_row(world: World) -> None:
         ((written,),) = cursor.fetchall()
     assert written
     assert given not in str(written)
-    assert tokens.encrypt_again() == 1
+    assert token_sweeps.encrypt_again() == 1
     assert stored().access_token == given
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from fleetportal import clock
 from integrations import conf
 from integrations.management.base import PortalCommand
-from integrations.services import tokens
+from integrations.services import token_sweeps
 
 
 class Command(PortalCommand):
@@ -20,11 +20,11 @@ class Command(PortalCommand):
         counts = []
         if conf.is_v3():
             application = conf.get_smartcar_client()
-            counts.append(tokens.renew_application(client=application, now=now, every=every))
+            counts.append(token_sweeps.renew_application(client=application, now=now, every=every))
         if pairs := conf.get_pair_client():
             is_in_use = not conf.is_v3()
             counts.append(
-                tokens.refresh_due(
+                token_sweeps.refresh_due(
                     client=pairs, now=now, every=every, expired=is_in_use, asks_driver=is_in_use
                 )
             )
