@@ -103,7 +103,8 @@ def is_public(url: str) -> bool:
     try:
         is_reachable = ipaddress.ip_address(host).is_global
     except ValueError:
-        is_reachable = bool(host) and host.rpartition(".")[2] not in NOT_OF_THE_WORLD
+        domain, _dot, top = host.rpartition(".")
+        is_reachable = bool(domain) and top not in NOT_OF_THE_WORLD
     return parts.scheme == "https" and is_reachable
 
 

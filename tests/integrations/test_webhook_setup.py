@@ -78,6 +78,7 @@ def test_a_window_that_is_closed_is_closed_at_once(client: Client) -> None:
         "https://127.0.0.1:8000",
         "https://[::1]",
         "https://portal.localhost",
+        "https://portal",
         "https://localhost.",
         "https://10.1.2.3",
         "https://172.16.0.1",
