@@ -36,6 +36,9 @@ class OutboxEntry(models.Model):
     lane = models.CharField(_("lane"), max_length=12)
     dedupe_key = models.CharField(_("key"), max_length=200, unique=True)
     payload = models.JSONField(_("payload"), default=dict)
+    # Rows of one bundle may go out together; those of one parcel did, or are about to.
+    bundle = models.CharField(max_length=80, blank=True, editable=False)
+    parcel = models.CharField(max_length=40, blank=True, editable=False)
     state = models.CharField(
         _("state"), max_length=12, choices=State.choices, default=State.PENDING
     )

@@ -143,6 +143,12 @@ class Connection(models.Model):
     scope = models.JSONField(_("permissions asked for"), default=list)
     mode = models.CharField(_("mode"), max_length=12, default="live")
     connected_at = models.DateTimeField(_("connected"))
+    consent_ends_on = models.DateField(
+        _("consent ends on"),
+        null=True,
+        blank=True,
+        help_text=_("Staff and driver are reminded 14, 7 and 1 days before."),
+    )
     vehicles_listed_at = models.DateTimeField(_("cars listed"), null=True, blank=True)
     # Revoked here, but Smartcar has not heard of it yet.
     is_ending = models.BooleanField(default=False, editable=False)

@@ -1,8 +1,22 @@
 """What we conclude, and what became of it."""
 
 from maintenance.models.alerts import Alert, FleetioIssue
-from maintenance.models.recipients import Recipient
-from maintenance.models.rules import FromStage, Rule, Stage
+from maintenance.models.modes import MaintenanceMode
+from maintenance.models.notices import NoticeTemplate
+from maintenance.models.recipients import Channel, Recipient
+from maintenance.models.rules import FromStage, Rule, Severity, Stage
 from maintenance.models.service import ServiceRecord
 
-__all__ = ["Alert", "FleetioIssue", "FromStage", "Recipient", "Rule", "ServiceRecord", "Stage"]
+__all__ = [
+    "Alert",
+    "Channel",
+    "FleetioIssue",
+    "FromStage",
+    "MaintenanceMode",
+    "NoticeTemplate",
+    "Recipient",
+    "Rule",
+    "ServiceRecord",
+    "Severity",
+    "Stage",
+]

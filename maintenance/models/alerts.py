@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from integrations.models import Vehicle
-from maintenance.models.rules import Rule, Stage
+from maintenance.models.rules import Rule, Severity, Stage
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -38,6 +38,13 @@ class Alert(models.Model):
         PERSON = "person", _("Resolved by a person")
         RULE = "rule", _("No rule applies any more")
 
+    class Hold(models.TextChoices):
+        """Why nobody is told for now."""
+
+        MAINTENANCE = "maintenance", _("The vehicle is in the shop")
+        CONNECTION = "connection", _("Its connection is lost")
+        OUTAGE = "outage", _("Many vehicles of this make are quiet")
+
     rule = models.ForeignKey(
         Rule, on_delete=models.SET_NULL, null=True, related_name="alerts", verbose_name=_("rule")
     )
@@ -56,6 +63,9 @@ class Alert(models.Model):
         _("status"), max_length=14, choices=Status.choices, default=Status.PENDING
     )
     stage = models.CharField(_("stage"), max_length=8, choices=Stage.choices)
+    severity = models.CharField(
+        _("severity"), max_length=8, choices=Severity.choices, default=Severity.MEDIUM
+    )
 
     pending_since = models.DateTimeField(_("first noticed"))
     opened_at = models.DateTimeField(_("opened"), null=True, blank=True)
@@ -72,7 +82,10 @@ class Alert(models.Model):
         related_name="+",
         verbose_name=_("acknowledged by"),
     )
+    acknowledged_name = models.CharField(_("acknowledged as"), max_length=254, blank=True)
     snoozed_until = models.DateTimeField(_("snoozed until"), null=True, blank=True)
+    waived_at = models.DateTimeField(_("will not be fixed, since"), null=True, blank=True)
+    waived_name = models.CharField(_("will not be fixed, says"), max_length=254, blank=True)
     resolved_at = models.DateTimeField(_("resolved"), null=True, blank=True)
     resolution = models.CharField(
         _("how it ended"), max_length=12, choices=Resolution.choices, blank=True
@@ -97,6 +110,21 @@ class Alert(models.Model):
     clear_count = models.PositiveIntegerField(default=0)
     last_clear_at = models.DateTimeField(null=True, blank=True)
     cleared_since_resolved = models.BooleanField(default=False)
+    # A person opened it again: only what the car says after this moment can end it.
+    reopened_by_person_at = models.DateTimeField(null=True, blank=True)
+    # When it came back, ISO 8601, as far as the reopen window looks back.
+    returns = models.JSONField(_("came back"), default=list, blank=True)
+    flapping_since = models.DateTimeField(_("comes and goes since"), null=True, blank=True)
+
+    held_because = models.CharField(
+        _("nobody is told because"), max_length=12, choices=Hold.choices, blank=True
+    )
+    announced_stage = models.CharField(
+        _("announced"), max_length=8, choices=Stage.choices, blank=True
+    )
+    remind_at = models.DateTimeField(_("next reminder"), null=True, blank=True)
+    escalate_at = models.DateTimeField(_("escalates"), null=True, blank=True)
+    escalated_at = models.DateTimeField(_("escalated"), null=True, blank=True)
 
     objects = AlertQuerySet.as_manager()
 
@@ -124,6 +152,26 @@ class Alert(models.Model):
         indexes = [
             models.Index(fields=["vehicle", "resolved_at"], name="maintenance_alert_vehicle"),
             models.Index(fields=["status"], name="maintenance_alert_status"),
+            models.Index(
+                fields=["remind_at"],
+                condition=Q(remind_at__isnull=False),
+                name="maintenance_alert_remind",
+            ),
+            models.Index(
+                fields=["escalate_at"],
+                condition=Q(escalate_at__isnull=False),
+                name="maintenance_alert_escalate",
+            ),
+            models.Index(
+                fields=["snoozed_until"],
+                condition=Q(snoozed_until__isnull=False),
+                name="maintenance_alert_snooze",
+            ),
+            models.Index(
+                fields=["held_because"],
+                condition=~Q(held_because=""),
+                name="maintenance_alert_held",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -141,7 +189,8 @@ class Alert(models.Model):
             return self.Status.PENDING
         if self.snoozed_until and self.snoozed_until > now:
             return self.Status.SNOOZED
-        return self.Status.ACKNOWLEDGED if self.acknowledged_at else self.Status.OPEN
+        taken = self.acknowledged_at or self.waived_at
+        return self.Status.ACKNOWLEDGED if taken else self.Status.OPEN
 
 
 class FleetioIssue(models.Model):
@@ -153,6 +202,9 @@ class FleetioIssue(models.Model):
     fleetio_id = models.PositiveBigIntegerField(_("Fleetio id"), unique=True)
     number = models.CharField(_("number"), max_length=30, blank=True)
     state = models.CharField(_("state in Fleetio"), max_length=20, default="open")
+    # Fleetio's own time of the record that `state` was taken from.
+    changed_at = models.DateTimeField(_("changed in Fleetio"), null=True, blank=True)
+    fault_id = models.PositiveBigIntegerField(_("fault"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
     checked_at = models.DateTimeField(_("seen"), null=True, blank=True)
 

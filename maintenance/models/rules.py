@@ -17,6 +17,20 @@ from maintenance.engine.scopes import Scope
 
 MAX_DAYS = 36_500
 PERCENT = [MinValueValidator(0), MaxValueValidator(100)]
+PRESSURE = [MinValueValidator(50), MaxValueValidator(1500)]
+
+
+class Severity(models.TextChoices):
+    """How much it matters, in ascending order."""
+
+    LOW = "low", _("Low")
+    MEDIUM = "medium", _("Medium")
+    HIGH = "high", _("High")
+    CRITICAL = "critical", _("Critical")
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
 
 
 class Stage(models.TextChoices):
@@ -49,6 +63,13 @@ class Rule(models.Model):
         SERVICE_INTERVAL = "service_interval", _("Service interval")
         TROUBLE_CODE = "trouble_code", _("Trouble code")
         SYSTEM_STATUS = "system_status", _("System status")
+
+    class OnClear(models.TextChoices):
+        """What becomes of the Fleetio issue when the alert is over by itself."""
+
+        COMMENT = "comment", _("leave it, with a comment")
+        RESOLVE = "resolve", _("resolve it")
+        CLOSE = "close", _("close it")
 
     class Priority(models.TextChoices):
         NONE = "no_priority", _("No priority")
@@ -104,6 +125,26 @@ class Rule(models.Model):
         _("every (days)"), null=True, blank=True, validators=[MaxValueValidator(MAX_DAYS)]
     )
 
+    due_on = models.DateField(
+        _("once, on"), null=True, blank=True, help_text=_("A service that is due just once.")
+    )
+    due_odometer_km = models.FloatField(
+        _("once, at (km)"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+
+    placard_front_kpa = models.FloatField(
+        _("placard, front (kPa)"), null=True, blank=True, validators=PRESSURE
+    )
+    placard_rear_kpa = models.FloatField(
+        _("placard, rear (kPa)"), null=True, blank=True, validators=PRESSURE
+    )
+    low_kpa = models.FloatField(
+        _("low at or below (kPa)"), null=True, blank=True, validators=PRESSURE
+    )
+    high_kpa = models.FloatField(
+        _("high at or above (kPa)"), null=True, blank=True, validators=PRESSURE
+    )
+
     patterns = models.TextField(
         _("which ones"),
         blank=True,
@@ -148,6 +189,56 @@ class Rule(models.Model):
         _("more addresses"), blank=True, help_text=_("Separated by commas.")
     )
     notify_driver = models.BooleanField(_("tell the driver too"), default=False)
+    severity = models.CharField(
+        _("severity"),
+        max_length=8,
+        choices=Severity.choices,
+        blank=True,
+        help_text=_("Empty: by the stage, and for trouble codes by the code."),
+    )
+    repeat_days = models.PositiveSmallIntegerField(
+        _("repeats every (days)"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(365)],
+        help_text=_("Until somebody acknowledges it. Empty: the default of the kind; 0: never."),
+    )
+    escalate_after_hours = models.PositiveSmallIntegerField(
+        _("escalates after (hours)"),
+        null=True,
+        blank=True,
+        help_text=_("When nobody acknowledged it by then. Empty: never."),
+    )
+    escalate_to = models.TextField(
+        _("escalates to"), blank=True, help_text=_("Addresses, separated by commas.")
+    )
+    on_clear = models.CharField(
+        _("when it is over, the issue"),
+        max_length=8,
+        choices=OnClear.choices,
+        default=OnClear.COMMENT,
+    )
+    contacts = models.TextField(
+        _("assigned in Fleetio"),
+        blank=True,
+        help_text=_("Email addresses or names of Fleetio contacts, separated by commas."),
+    )
+    labels = models.TextField(
+        _("labels in Fleetio"), blank=True, help_text=_("Separated by commas.")
+    )
+    makes_fault = models.BooleanField(
+        _("fault in Fleetio too"),
+        default=False,
+        help_text=_("For trouble codes: the issue is linked to a fault of this code."),
+    )
+    service_names = models.TextField(
+        _("also called"),
+        blank=True,
+        help_text=_(
+            "What this service is called in Fleetio's service tasks and in the maker's records,"
+            " separated by commas: Oil Change, Engine Oil & Filter."
+        ),
+    )
     updated_at = models.DateTimeField(_("changed"), null=True, editable=False)
 
     objects = RuleQuerySet.as_manager()

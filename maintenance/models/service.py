@@ -19,6 +19,7 @@ class ServiceRecord(models.Model):
         ADMIN = "admin", _("Entered here")
         FLEETIO = "fleetio", _("Fleetio")
         SMARTCAR = "smartcar", _("Smartcar")
+        OIL_LIFE = "oil_life", _("Oil life went up")
 
     vehicle = models.ForeignKey(
         Vehicle, on_delete=models.CASCADE, related_name="services", verbose_name=_("vehicle")
@@ -33,6 +34,13 @@ class ServiceRecord(models.Model):
     source = models.CharField(
         _("source"), max_length=12, choices=Source.choices, default=Source.ADMIN
     )
+    is_proposed = models.BooleanField(
+        _("proposed"),
+        default=False,
+        help_text=_("Counts only when somebody has confirmed it."),
+    )
+    # What it was taken from, such as issue:17: the same service is recorded once.
+    reference = models.CharField(max_length=120, blank=True, editable=False)
     note = models.CharField(_("note"), max_length=255, blank=True)
     created_at = models.DateTimeField(_("entered"), editable=False)
     created_by = models.ForeignKey(
@@ -49,6 +57,13 @@ class ServiceRecord(models.Model):
         ordering = ["-done_on", "-pk"]
         verbose_name = _("service record")
         verbose_name_plural = _("service records")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["vehicle", "topic", "reference"],
+                condition=~models.Q(reference=""),
+                name="maintenance_service_once",
+            )
+        ]
         indexes = [
             models.Index(fields=["vehicle", "topic", "-done_on"], name="maintenance_service_latest")
         ]
