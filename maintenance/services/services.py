@@ -63,7 +63,8 @@ def mark_serviced(alert: Alert, *, now: datetime, user: User | None = None) -> b
     if alert.vehicle is None or acts.locked(alert).resolved_at:
         return False
     record(alert.vehicle, topic=alert.topic, now=now, user=user, note=alert.summary)
-    alert.refresh_from_db()
-    if not alert.resolved_at:
+    # The service may have ended it already, or taken away what was only waiting for its hold.
+    if still := Alert.objects.unresolved().filter(pk=alert.pk).first():
+        alert = still
         acts.resolve(alert, now=now, user=user, how=Alert.Resolution.SERVICED)
     return True
