@@ -59,14 +59,14 @@ class Consent(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionFact:
-    """The consent a car is read through, or was last: `reason` is why it stands as it does.
-
-    `ends_on` is the local day on which it is known to end.
+    """The consent a car is read through, or was last: `driver` gave it, `reason` is why it stands
+    as it does, `ends_on` the local day on which it is known to end.
     """
 
     consent: Consent
     changed_at: datetime
     ends_on: date | None = None
+    driver: str = ""
     reason: str = ""
 
 

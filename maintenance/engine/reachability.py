@@ -87,6 +87,7 @@ def _consent(connection: ConnectionFact, today: date) -> dict[str, Any]:
     ends_on = connection.ends_on
     return {
         "consent": connection.consent.value,
+        "driver": connection.driver,
         "since": _iso(connection.changed_at),
         "why": connection.reason,
         "ends_on": ends_on.isoformat() if ends_on else None,

@@ -38,6 +38,7 @@ RULES = [
 ]
 
 
+CONNECTION_LOST = "mail_connection_lost"  # the notice whose place the rule of connections takes
 TIRES, TIRES_URGENCY = "wheel-tires", 35
 
 
@@ -48,6 +49,9 @@ def add(apps, schema_editor):
     rule.objects.bulk_create(missing)
     if any(each.kind == "tire_pressure" for each in missing):
         ask_for_tires(apps)
+    notices = apps.get_model("integrations", "OutboxEntry").objects.filter(kind=CONNECTION_LOST)
+    waiting = notices.exclude(state__in=["done", "dead", "cancelled"])
+    waiting.update(state="cancelled", last_error="alerts tell of it now")
 
 
 def ask_for_tires(apps):

@@ -115,7 +115,11 @@ def reached(
 ) -> Facts:
     """A car with such a consent, that gave something at `last`."""
     connection = ConnectionFact(
-        consent=consent, changed_at=NOW - DAY, ends_on=ends_on, reason="why"
+        consent=consent,
+        changed_at=NOW - DAY,
+        ends_on=ends_on,
+        driver="Maria Lopez",
+        reason="why",
     )
     reach = Reach(habit=habit, last_recorded_at=last, since=since, connection=connection)
     return Facts(signals={}, services={}, today=TODAY, reach=reach)

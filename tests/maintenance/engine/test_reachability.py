@@ -167,6 +167,7 @@ def test_evidence_says_since_when_and_why() -> None:
     known = reached(consent=Consent.NEEDS_RECONNECT, ends_on=date(2026, 3, 20))
     assert judge_connection(known).evidence == {
         "consent": "needs_reconnect",
+        "driver": "Maria Lopez",
         "since": (NOW - DAY).isoformat(),
         "why": "why",
         "ends_on": "2026-03-20",
