@@ -88,7 +88,8 @@ class Reach:
 class Facts:
     """Everything the engine may look at: signals by code, services by topic.
 
-    `reach` is None for a moment of the past: nobody wrote down what it was then.
+    `reach` is None where it was not asked for, and for a moment of the past: nobody wrote down what
+    it was then.
     """
 
     signals: Mapping[str, SignalFact]

@@ -97,9 +97,13 @@ def evaluate(
     """Plan and apply, inside the caller's transaction.
 
     `codes` are the signals that have another state than before, `late` those that have another
-    past; what follows from the latter is put in order first.
+    past; what follows from the latter is put in order first. A reading says nothing new of the
+    consent, and of a car that is quiet only that it is not: unless that is open it is not asked.
     """
-    rules, known, services, consent = _look_up(vehicle, now)
+    is_news = bool(codes)
+    rules, known, services, consent = _look_up(vehicle, now, with_consent=not is_news)
+    if is_news and reach.matters(known):
+        consent = reach.statement(vehicle).run()
     alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
     for key in [key for key, alert in known.unresolved.items() if alert.resolved_at]:
         known.resolved[key] = known.unresolved.pop(key)
@@ -126,15 +130,18 @@ def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
     return [*moved, *map(str, steps)]
 
 
-def _look_up(vehicle: Vehicle, now: datetime) -> tuple[InForce, Known, Services, Rows]:
+def _look_up(
+    vehicle: Vehicle, now: datetime, *, with_consent: bool = True
+) -> tuple[InForce, Known, Services, Rows | None]:
     """The rules in force for the vehicle, its alerts, what was done to it, and its consent."""
-    rules, alert_rows, services, consent = together(
+    rules, alert_rows, services, *consent = together(
         _RULES.values(),
         _alerts(vehicle, now),
         _SERVICES.values(vehicle=vehicle.pk),
-        reach.statement(vehicle),
+        *([reach.statement(vehicle)] if with_consent else []),
     )
-    return applicable(vehicle, rules), Known.of(vehicle, alert_rows), _latest(services), consent
+    known = Known.of(vehicle, alert_rows)
+    return applicable(vehicle, rules), known, _latest(services), consent[0] if consent else None
 
 
 def _alerts(vehicle: Vehicle, now: datetime) -> Statement[list[Alert]]:
@@ -199,7 +206,9 @@ def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> 
     return _facts(signals, _latest(services), consent, now)
 
 
-def _facts(signals: Sequence[Signal], services: Services, consent: Rows, now: datetime) -> Facts:
+def _facts(
+    signals: Sequence[Signal], services: Services, consent: Rows | None, now: datetime
+) -> Facts:
     return Facts(
         signals={
             signal.code: SignalFact(
@@ -213,7 +222,7 @@ def _facts(signals: Sequence[Signal], services: Services, consent: Rows, now: da
         },
         services=services,
         today=timezone.localdate(now),
-        reach=reach.of(consent, signals),
+        reach=reach.of(consent, signals) if consent is not None else None,
     )
 
 

@@ -22,6 +22,8 @@ from integrations.models import Activity, Connection, Make, Signal, Vehicle, Veh
 from integrations.models.prepared import Prepared, Statement, given
 from integrations.services.polling import DEFAULT_HABIT
 from maintenance.engine.facts import ConnectionFact, Consent, Reach
+from maintenance.engine.rules import Kind
+from maintenance.services.plans import Known
 
 Rows = list[Sequence[Any]]
 Status = Connection.Status
@@ -76,6 +78,14 @@ def _consent() -> QuerySet[Connection, Any]:
 
 
 _CONSENT = Prepared(_consent)
+
+
+def matters(known: Known) -> bool:
+    """Whether something is open, or was closed by a person, that the car's next word may end."""
+    return any(
+        not Kind(alert.kind).has_history
+        for alert in (*known.unresolved.values(), *known.resolved.values())
+    )
 
 
 def statement(vehicle: Vehicle) -> Statement[Rows]:

@@ -6,10 +6,9 @@ import pytest
 from django.apps import apps
 
 from integrations.models import OutboxEntry
-from integrations.services import outbox
 from maintenance.models import Rule
 from maintenance.services import wanted
-from tests.factories import NOW, make_rule, make_signal, make_vehicle
+from tests.factories import make_outbox_entry, make_rule, make_signal, make_vehicle
 from tests.maintenance.cars import MILE, add_default_rules
 
 pytestmark = pytest.mark.django_db
@@ -74,8 +73,7 @@ def test_cars_that_were_there_before_are_asked_for_their_tires() -> None:
 
 def test_notices_of_lost_connections_that_were_not_sent_are_not_sent_twice() -> None:
     for state in ("pending", "done"):
-        outbox.enqueue("mail_connection_lost", dedupe_key=state, payload={}, now=NOW)
-    OutboxEntry.objects.filter(dedupe_key="done").update(state="done")
+        make_outbox_entry(kind="mail_connection_lost", state=state)
 
     add_later_rules()
 
