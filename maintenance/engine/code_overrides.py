@@ -1,0 +1,92 @@
+"""What a fleet decided about trouble codes, laid over what the dictionary says of them. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from maintenance.engine.trouble_codes import Severity, explain
+
+_WILD = "*?["
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One decision, for an exact code or a shell pattern (`P03*`), in capitals.
+
+    `severity` None and `text` "" leave what the dictionary says.
+    """
+
+    id: int
+    pattern: str
+    severity: Severity | None = None
+    is_ignored: bool = False
+    text: str = ""
+
+    @property
+    def is_exact(self) -> bool:
+        return not any(sign in self.pattern for sign in _WILD)
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the first sign that means anything."""
+        places = [place for sign in _WILD if (place := self.pattern.find(sign)) >= 0]
+        return self.pattern[: min(places, default=len(self.pattern))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What counts for one code: `own_meaning` is the fleet's own text, "" without one."""
+
+    severity: Severity
+    is_ignored: bool = False
+    own_meaning: str = ""
+
+    @property
+    def is_critical(self) -> bool:
+        return self.severity is Severity.CRITICAL
+
+
+@dataclass(frozen=True, slots=True)
+class CodeBook:
+    """The dictionary with the fleet's overrides; without any, the dictionary alone."""
+
+    overrides: tuple[Override, ...] = ()
+
+    def judge(self, code: str) -> Judged:
+        """How serious a code is, as a car reported it, and whether it is ignored."""
+        known, own = explain(code), choose(self.overrides, code)
+        if own is None:
+            return Judged(severity=known.severity)
+        return Judged(
+            severity=own.severity or known.severity,
+            is_ignored=own.is_ignored,
+            own_meaning=own.text,
+        )
+
+
+def choose(overrides: Iterable[Override], code: str) -> Override | None:
+    """The most specific override of a code, or None.
+
+    An exact code wins over a pattern, a pattern with more letters before its first sign over one
+    with fewer, the lowest id over the others. A pattern without a failure type holds for the code
+    with any; the failure type is written after a hyphen (`C0561-71`), however the car writes it.
+    """
+    names = _names(code)
+    fitting = [
+        override
+        for override in overrides
+        if any(fnmatchcase(name, override.pattern) for name in names)
+    ]
+    return max(fitting, key=_rank, default=None)
+
+
+def _names(code: str) -> tuple[str, ...]:
+    """What a pattern may call the code, the longest name first."""
+    known = explain(code)
+    if not known.failure_type:
+        return (known.code,)
+    return f"{known.code}-{known.failure_type}", known.code
+
+
+def _rank(override: Override) -> tuple[bool, int, int]:
+    return override.is_exact, len(override.prefix), -override.id

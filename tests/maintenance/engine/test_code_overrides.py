@@ -1,0 +1,71 @@
+"""Which decision of the fleet counts for a code."""
+
+from itertools import permutations
+
+import pytest
+
+from maintenance.engine.code_overrides import CodeBook, Override, choose
+from maintenance.engine.trouble_codes import Severity
+
+
+def made(*patterns: str) -> list[Override]:
+    return [Override(id=n, pattern=pattern) for n, pattern in enumerate(patterns, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "code", "wins"),
+    [
+        (["P0420"], "P0420", "P0420"),
+        (["P0420"], "p0420", "P0420"),
+        (["P0420"], "P0430", None),
+        (["*", "P*", "P04*", "P042?"], "P0420", "P042?"),
+        (["P04*", "P0420", "P042*"], "P0420", "P0420"),
+        (["*20", "P*"], "P0420", "P*"),
+        (["P04[23]0", "P0*"], "P0430", "P04[23]0"),
+        (["P04?0", "P04*"], "P0420", "P04?0"),
+        (["P04*", "P04?0"], "P0420", "P04*"),
+        (["C0561"], "C056171", "C0561"),
+        (["C0561", "C0561-71"], "C0561-71", "C0561-71"),
+        (["C0561-7*", "C0561"], "C056171", "C0561"),
+        (["C0561-71"], "C0561-72", None),
+        (["ODD*"], "odd text", "ODD*"),
+    ],
+)
+def test_the_most_specific_wins(patterns: list[str], code: str, wins: str | None) -> None:
+    found = choose(made(*patterns), code)
+    assert (found.pattern if found else None) == wins
+
+
+def test_the_order_of_the_rows_is_irrelevant() -> None:
+    overrides = made("P0*", "P04*", "P0420", "P04?0", "P04?*")
+    for code, wins in (("P0420", 3), ("P0430", 2), ("P0300", 1)):
+        for order in permutations(overrides):
+            found = choose(order, code)
+            assert found is not None
+            assert found.id == wins
+
+
+def test_without_overrides_the_dictionary_counts() -> None:
+    book = CodeBook()
+    assert book.judge("P0524").severity is Severity.CRITICAL
+    assert book.judge("P0524").is_critical
+    assert not book.judge("P0420").is_ignored
+    assert book.judge("P1524").severity is Severity.MEDIUM
+
+
+def test_an_override_says_how_serious_it_is_here() -> None:
+    book = CodeBook(
+        (
+            Override(id=1, pattern="P0524", severity=Severity.LOW),
+            Override(id=2, pattern="P1*", severity=Severity.CRITICAL, text="Tail lift"),
+            Override(id=3, pattern="P0217", text="Hot"),
+            Override(id=4, pattern="P04*", is_ignored=True),
+            Override(id=5, pattern="P0420"),
+        )
+    )
+    assert not book.judge("P0524").is_critical
+    assert book.judge("P1524").is_critical
+    assert book.judge("P1524").own_meaning == "Tail lift"
+    assert book.judge("P0217").is_critical, "an empty severity leaves the dictionary's"
+    assert book.judge("P0430").is_ignored
+    assert not book.judge("P0420").is_ignored, "only the most specific counts"
