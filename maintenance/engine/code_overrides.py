@@ -1,12 +1,14 @@
 """What a fleet decided about trouble codes, laid over what the dictionary says of them. Pure."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from maintenance.engine.trouble_codes import Severity, explain
+from maintenance.engine.trouble_codes import Severity, decode, explain
 
 _WILD = "*?["
+_PATTERN = re.compile(r"[PBCU](?:[0-9A-F*?-]|\[!?[0-9A-F]+(?:-[0-9A-F])?\])*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,15 @@ class CodeBook:
             is_ignored=own.is_ignored,
             own_meaning=own.text,
         )
+
+
+def normal(pattern: str) -> str | None:
+    """The code or pattern as it is kept, in capitals; None when no code could ever fit it."""
+    typed = pattern.strip().upper()
+    if (code := decode(typed)) is not None:
+        return f"{code.code}-{code.failure_type}" if code.failure_type else code.code
+    is_pattern = any(sign in typed for sign in _WILD) and _PATTERN.fullmatch(typed)
+    return typed if is_pattern else None
 
 
 def choose(overrides: Iterable[Override], code: str) -> Override | None:

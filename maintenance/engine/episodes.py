@@ -205,7 +205,7 @@ def _clear(
     if not episode.is_open:
         return Step(action=Action.DROP, episode=episode)
     mine, last = episode.rule_id == finding.rule_id, episode.last_clear_at
-    if mine and last is not None and at <= last:
+    if mine and last is not None and at <= last and not finding.skip_hold:
         return Step(action=Action.NOTHING, episode=episode)
     counted = replace(
         episode,
@@ -214,7 +214,7 @@ def _clear(
         last_clear_at=at,
         firing_count=0,
     )
-    if counted.clear_count < spec.clear_readings:
+    if counted.clear_count < spec.clear_readings and not finding.skip_hold:
         return Step(action=Action.CONFIRM_CLEAR, episode=counted)
     resolved = replace(counted, is_open=False, is_resolved=True, resolved_at=now)
     return Step(action=Action.RESOLVE, episode=resolved)

@@ -5,9 +5,11 @@ Units: kilometres, percent 0-100, kPa. Datetimes are aware; `today` is the fleet
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
+
+from maintenance.engine.code_overrides import CodeBook
 
 ODOMETER = "odometer-traveleddistance"
 OIL_LIFE = "internalcombustionengine-oillife"
@@ -45,11 +47,12 @@ class ServiceFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything the engine may look at: signals by code, services by topic."""
+    """Everything the engine may look at: signals by code, services by topic, what codes mean."""
 
     signals: Mapping[str, SignalFact]
     services: Mapping[str, ServiceFact]
     today: date
+    codes: CodeBook = field(default_factory=CodeBook)
 
 
 def system_name(code: str) -> str | None:

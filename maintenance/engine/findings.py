@@ -39,7 +39,9 @@ class Finding:
     """What one rule says about one subject.
 
     `stage` is set exactly when the verdict is FIRING. `recorded_at` is the deciding reading's
-    own time; None when the calendar decides, and then it is as of now. `evidence` is JSON-able.
+    own time; None when the calendar decides, and then it is as of now. `skip_hold` says that one
+    reading is enough: to open what is critical, to end what a person does not want to hear of.
+    `evidence` is JSON-able.
     """
 
     rule_id: int

@@ -125,6 +125,12 @@ _GROUPS = {
     "9": System.TRANSMISSION,
 }
 _HYBRID = frozenset("ABCDEF")
+_USUAL = {
+    Severity.LOW: Advice.DRIVE_ON,
+    Severity.MEDIUM: Advice.BOOK_SOON,
+    Severity.HIGH: Advice.BOOK_NOW,
+    Severity.CRITICAL: Advice.BOOK_NOW,
+}
 
 
 def decode(code: str) -> Decoded | None:
@@ -194,6 +200,15 @@ def explain(code: str) -> Explained:
         severity=known.severity,
         advice=known.advice,
     )
+
+
+def advice_for(known: Explained, severity: Severity) -> Advice:
+    """What the driver should do when a code is as serious as this, whatever the dictionary says.
+
+    The dictionary's advice stands for its own severity, and for a serious code called critical.
+    """
+    is_raised = (known.severity, severity) == (Severity.HIGH, Severity.CRITICAL)
+    return known.advice if severity is known.severity or is_raised else _USUAL[severity]
 
 
 @cache

@@ -14,7 +14,7 @@ from django.db import transaction
 from integrations.models import PortalSettings, Vehicle
 from integrations.services import activity
 from maintenance.engine.episodes import Action
-from maintenance.engine.findings import Finding
+from maintenance.engine.findings import Finding, Reason
 from maintenance.engine.rules import RuleSpec
 from maintenance.models import Alert, Rule
 from maintenance.services import announcements, wording
@@ -42,9 +42,7 @@ def apply(vehicle: Vehicle, planned: "Planned", *, now: datetime) -> None:
             _worsen(planned.alert, planned, now)
         case Action.RESOLVE if planned.alert:
             apply_view(planned.alert, view)
-            serviced = planned.alert.kind == Rule.Kind.SERVICE_INTERVAL
-            how = Alert.Resolution.SERVICED if serviced else Alert.Resolution.CLEARED
-            _end(planned.alert, how, now=now)
+            _end(planned.alert, _how_it_ended(planned.alert, planned.finding), now=now)
         case Action.DROP if planned.alert:
             planned.alert.delete()
         case Action.NOTE_CLEAR if planned.previous:
@@ -52,6 +50,13 @@ def apply(vehicle: Vehicle, planned: "Planned", *, now: datetime) -> None:
             planned.previous.save()
         case _ if planned.alert:
             _update(planned.alert, planned)
+
+
+def _how_it_ended(alert: Alert, finding: Finding) -> Alert.Resolution:
+    if finding.reason == Reason.IGNORED:
+        return Alert.Resolution.RULE
+    serviced = alert.kind == Rule.Kind.SERVICE_INTERVAL
+    return Alert.Resolution.SERVICED if serviced else Alert.Resolution.CLEARED
 
 
 def changes_something(planned: "Planned") -> bool:

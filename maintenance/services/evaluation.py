@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from integrations.models import Signal, Vehicle
 from integrations.models.prepared import Prepared, Statement, given, together
+from maintenance.engine.code_overrides import CodeBook
 from maintenance.engine.conditions import judge
 from maintenance.engine.episodes import advance, combine
 from maintenance.engine.facts import Facts, ServiceFact, SignalFact
@@ -23,7 +24,7 @@ from maintenance.engine.findings import Finding
 from maintenance.engine.rules import RuleSpec
 from maintenance.engine.scopes import Scope, VehicleFacts, in_force
 from maintenance.models import Alert, Rule, ServiceRecord
-from maintenance.services import alerts, late_readings
+from maintenance.services import alerts, code_book, late_readings
 from maintenance.services.episodes import to_view
 from maintenance.services.plans import InForce, Known, Planned, Services
 
@@ -99,16 +100,16 @@ def evaluate(
     `codes` are the signals that have another state than before, `late` those that have another
     past; what follows from the latter is put in order first.
     """
-    rules, known, services = _look_up(vehicle, now)
+    rules, known, services, book = _look_up(vehicle, now)
     alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
     for key in [key for key, alert in known.unresolved.items() if alert.resolved_at]:
         known.resolved[key] = known.unresolved.pop(key)
     late = {*late, *late_readings.out_of_turn(codes, signals, rules=rules, known=known)}
     if late and late_readings.put_in_order(
-        vehicle, signals, late, rules=rules, known=known, services=services, now=now
+        vehicle, signals, late, rules=rules, known=known, services=services, book=book, now=now
     ):
         known = Known.of(vehicle, _alerts(vehicle, now).run())
-    steps = plan(rules, _facts(signals, services, now), known, now=now)
+    steps = plan(rules, _facts(signals, services, book, now), known, now=now)
     for planned in steps:
         alerts.apply(vehicle, planned, now=now)
     return steps
@@ -116,24 +117,30 @@ def evaluate(
 
 def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
     """What an evaluation would do now, one line for each step. Writes nothing."""
-    rules, known, services = _look_up(vehicle, now)
+    rules, known, services, book = _look_up(vehicle, now)
     moved = [
         f"hand over to {heir}: {alert.summary}" if heir else f"end: {alert.summary}"
         for alert, heir in alerts.orphans(known.unresolved.values(), rules)
     ]
-    facts = _facts(list(vehicle.signals.all()), services, now)
+    facts = _facts(list(vehicle.signals.all()), services, book, now)
     steps = plan(rules, facts, known, now=now)
     return [*moved, *map(str, steps)]
 
 
-def _look_up(vehicle: Vehicle, now: datetime) -> tuple[InForce, Known, Services]:
-    """The rules in force for the vehicle, its alerts, and what was done to it."""
-    rules, alert_rows, services = together(
+def _look_up(vehicle: Vehicle, now: datetime) -> tuple[InForce, Known, Services, CodeBook]:
+    """The rules in force for the vehicle, its alerts, what was done to it, what codes mean."""
+    rules, alert_rows, services, overrides = together(
         _RULES.values(),
         _alerts(vehicle, now),
         _SERVICES.values(vehicle=vehicle.pk),
+        code_book.statement(),
     )
-    return applicable(vehicle, rules), Known.of(vehicle, alert_rows), _latest(services)
+    return (
+        applicable(vehicle, rules),
+        Known.of(vehicle, alert_rows),
+        _latest(services),
+        code_book.made_of(overrides),
+    )
 
 
 def _alerts(vehicle: Vehicle, now: datetime) -> Statement[list[Alert]]:
@@ -194,10 +201,11 @@ def plan(rules: InForce, facts: Facts, known: Known, *, now: datetime) -> list[P
 
 def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> Facts:
     """The latest clean signals and services, as the engine wants them."""
-    return _facts(signals, _latest(_SERVICES.values(vehicle=vehicle.pk).run()), now)
+    services, overrides = together(_SERVICES.values(vehicle=vehicle.pk), code_book.statement())
+    return _facts(signals, _latest(services), code_book.made_of(overrides), now)
 
 
-def _facts(signals: Sequence[Signal], services: Services, now: datetime) -> Facts:
+def _facts(signals: Sequence[Signal], services: Services, book: CodeBook, now: datetime) -> Facts:
     return Facts(
         signals={
             signal.code: SignalFact(
@@ -211,6 +219,7 @@ def _facts(signals: Sequence[Signal], services: Services, now: datetime) -> Fact
         },
         services=services,
         today=timezone.localdate(now),
+        codes=book,
     )
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from integrations.services.measures import KM_PER_MILE
 from maintenance.engine.findings import Finding
 from maintenance.models import Rule
+from maintenance.services import code_words
 
 SYSTEMS = {
     "abs": "ABS",
@@ -38,7 +39,6 @@ SYSTEMS = {
     "washerfluid": "washer fluid",
     "waterinfuel": "water in fuel",
 }
-CODE_AREAS = {"P": "powertrain", "B": "body", "C": "chassis", "U": "network"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,7 @@ def _service_interval(rule: Rule, finding: Finding, unit: str) -> str:
 
 
 def _trouble_code(rule: Rule, finding: Finding, unit: str) -> str:
-    area = CODE_AREAS.get(finding.subject[:1])
-    if area and len(finding.subject) >= 5:
-        return _("Trouble code %(code)s (%(area)s)") % {"code": finding.subject, "area": area}
-    return _("Trouble code %(code)s") % {"code": finding.subject}
+    return code_words.name(finding.subject, str(finding.evidence.get("own_meaning") or ""))
 
 
 def _system_status(rule: Rule, finding: Finding, unit: str) -> str:
@@ -122,13 +119,25 @@ def _explain_kind(kind: str, evidence: Mapping[str, Any], unit: str) -> list[tup
     if kind == Rule.Kind.SERVICE_INTERVAL:
         return _explain_interval(evidence, unit)
     if kind == Rule.Kind.TROUBLE_CODE:
-        return [
-            (_("Code"), str(evidence.get("code") or "")),
-            (_("Active since"), _moment(evidence.get("timestamp"))),
-        ]
+        return _explain_code(evidence)
     return [
         (_("System"), SYSTEMS.get(str(evidence.get("system")), str(evidence.get("system") or ""))),
         (_("The car says"), str(evidence.get("description") or "")),
+    ]
+
+
+def _explain_code(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    code = str(evidence.get("code") or "")
+    since = (_("Active since"), _moment(evidence.get("timestamp")))
+    if not code:
+        return [since]
+    severity = str(evidence.get("severity") or "")
+    return [
+        (_("Code"), code),
+        (_("Meaning"), code_words.meaning(code, str(evidence.get("own_meaning") or ""))),
+        (_("Severity"), code_words.severity(severity)),
+        (_("For the driver"), code_words.advice(code, severity)),
+        since,
     ]
 
 

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from maintenance.engine.code_overrides import CodeBook, Override, choose
+from maintenance.engine.code_overrides import CodeBook, Override, choose, normal
 from maintenance.engine.trouble_codes import Severity
 
 
@@ -69,3 +69,27 @@ def test_an_override_says_how_serious_it_is_here() -> None:
     assert book.judge("P0217").is_critical, "an empty severity leaves the dictionary's"
     assert book.judge("P0430").is_ignored
     assert not book.judge("P0420").is_ignored, "only the most specific counts"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        (" p0420 ", "P0420"),
+        ("c056171", "C0561-71"),
+        ("C0561:71", "C0561-71"),
+        ("p04*", "P04*"),
+        ("U0?00", "U0?00"),
+        ("P04[23]0", "P04[23]0"),
+        ("P04[!0-3]0", "P04[!0-3]0"),
+        ("C0561-*", "C0561-*"),
+    ],
+)
+def test_a_pattern_is_kept_in_one_form(typed: str, kept: str) -> None:
+    assert normal(typed) == kept
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "*", "P", "P04", "04*", "X0*", "P0420, P0430", "P04[", "P04[]*", "P0G*", "=P0*"]
+)
+def test_what_fits_no_code_is_no_pattern(typed: str) -> None:
+    assert normal(typed) is None
