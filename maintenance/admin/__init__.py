@@ -2,6 +2,7 @@
 
 from maintenance.admin import (
     alerts,
+    codes,
     issues,
     portal,
     recipients,
@@ -12,6 +13,7 @@ from maintenance.admin import (
 
 __all__ = [
     "alerts",
+    "codes",
     "issues",
     "portal",
     "recipients",

@@ -23,6 +23,7 @@ class CodeOverride(models.Model):
         _("code or pattern"),
         max_length=20,
         unique=True,
+        error_messages={"unique": _("This code or pattern is in the list already.")},
         help_text=_("Such as P0420, or P04* for all that begin so. The most specific one counts."),
     )
     severity = models.CharField(
@@ -46,21 +47,26 @@ class CodeOverride(models.Model):
 
     class Meta:
         ordering = ["pattern"]
-        verbose_name = _("own word on a code")
-        verbose_name_plural = _("own words on codes")
+        verbose_name = _("code override")
+        verbose_name_plural = _("code overrides")
 
     def __str__(self) -> str:
         return self.pattern
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.pattern = normal(self.pattern) or self.pattern.strip().upper()
+        self.tidy()
         super().save(*args, **kwargs)
 
+    def tidy(self) -> None:
+        """The pattern in its one form, the texts on one line each."""
+        self.pattern = normal(self.pattern) or self.pattern.strip().upper()
+        self.text = " ".join(self.text.split())
+        self.note = " ".join(self.note.split())
+
     def clean_fields(self, exclude: Any = None) -> None:
-        """Bring the pattern into its one form before anybody asks whether it is there already."""
+        """Refuse a pattern that fits no code, before anybody asks whether it is there already."""
+        self.tidy()
         super().clean_fields(exclude=exclude)
-        pattern = normal(self.pattern)
-        if pattern is None:
+        if "pattern" not in (exclude or ()) and normal(self.pattern) is None:
             text = gettext("“%s” fits no code. Write it like P0420 or P04*.") % self.pattern
             raise ValidationError({"pattern": text})
-        self.pattern = pattern
