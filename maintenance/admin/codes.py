@@ -15,7 +15,7 @@ from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.panels import timeline
 from integrations.models import TroubleCode
 from maintenance.admin import code_import
-from maintenance.engine.code_overrides import Override, choose
+from maintenance.engine.code_overrides import CodeBook, Override
 from maintenance.models import CodeOverride
 from maintenance.services import code_overrides, code_words
 
@@ -88,9 +88,9 @@ class CodeOverrideAdmin(PortalAdmin):
 
 def _cars(override: CodeOverride) -> Panel:
     """Whom it concerns now: the active codes that the pattern fits."""
-    mine = Override(id=override.pk, pattern=override.pattern)
+    mine = CodeBook([Override(id=override.pk, pattern=override.pattern)])
     active = TroubleCode.objects.filter(cleared_at__isnull=True).select_related("vehicle")
-    rows = [row for row in active.order_by("code", "vehicle_id") if choose([mine], row.code)]
+    rows = [row for row in active.order_by("code", "vehicle_id") if mine.choose(row.code)]
     return Panel(
         title=_("Active in these vehicles"),
         headers=(_("Vehicle"), _("Code"), _("First seen"), _("Last seen")),

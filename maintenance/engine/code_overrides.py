@@ -3,17 +3,18 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from maintenance.engine.trouble_codes import Severity, decode, explain
 
 _WILD = "*?["
 _PATTERN = re.compile(r"[PBCU](?:[0-9A-F*?-]|\[!?[0-9A-F]+(?:-[0-9A-F])?\])*", re.ASCII)
+_REMEMBERED = 10_000  # codes; a fleet sees some hundred, but what cars call a code is open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """One decision, for an exact code or a shell pattern (`P03*`), in capitals.
+    """One decision, for an exact code or a shell pattern (`P03*`), as `normal` writes it.
 
     `severity` None and `text` "" leave what the dictionary says.
     """
@@ -48,15 +49,45 @@ class Judged:
         return self.severity is Severity.CRITICAL
 
 
-@dataclass(frozen=True, slots=True)
 class CodeBook:
-    """The dictionary with the fleet's overrides; without any, the dictionary alone."""
+    """The dictionary with the fleet's overrides; without any, the dictionary alone.
 
-    overrides: tuple[Override, ...] = ()
+    Never changes; it is kept for many cars, so what was judged once is remembered.
+    """
+
+    def __init__(self, overrides: Iterable[Override] = ()) -> None:
+        # The most specific first: more letters before the first sign, then the lowest id.
+        ranked = sorted(overrides, key=lambda each: (-len(each.prefix), each.id))
+        self._exact = {each.pattern: each for each in reversed(ranked) if each.is_exact}
+        self._patterns = [
+            (re.compile(translate(each.pattern)), each) for each in ranked if not each.is_exact
+        ]
+        self._judged: dict[str, Judged] = {}
 
     def judge(self, code: str) -> Judged:
         """How serious a code is, as a car reported it, and whether it is ignored."""
-        known, own = explain(code), choose(self.overrides, code)
+        judged = self._judged.get(code)
+        if judged is None:
+            if len(self._judged) >= _REMEMBERED:
+                self._judged.clear()
+            judged = self._judged[code] = self._judge(code)
+        return judged
+
+    def choose(self, code: str) -> Override | None:
+        """The most specific override of a code, or None.
+
+        An exact code wins over any pattern. A pattern without a failure type holds for the code
+        with any; the failure type is written after a hyphen, however the car writes it.
+        """
+        names = _names(code)
+        for name in names:
+            if name in self._exact:
+                return self._exact[name]
+        fitting = (own for sign, own in self._patterns if any(map(sign.match, names)))
+        return next(fitting, None)
+
+    def _judge(self, code: str) -> Judged:
+        known, own = explain(code), self.choose(code)
         if own is None:
             return Judged(severity=known.severity)
         return Judged(
@@ -75,29 +106,9 @@ def normal(pattern: str) -> str | None:
     return typed if is_pattern else None
 
 
-def choose(overrides: Iterable[Override], code: str) -> Override | None:
-    """The most specific override of a code, or None.
-
-    An exact code wins over a pattern, a pattern with more letters before its first sign over one
-    with fewer, the lowest id over the others. A pattern without a failure type holds for the code
-    with any; the failure type is written after a hyphen (`C0561-71`), however the car writes it.
-    """
-    names = _names(code)
-    fitting = [
-        override
-        for override in overrides
-        if any(fnmatchcase(name, override.pattern) for name in names)
-    ]
-    return max(fitting, key=_rank, default=None)
-
-
 def _names(code: str) -> tuple[str, ...]:
     """What a pattern may call the code, the longest name first."""
     known = explain(code)
     if not known.failure_type:
         return (known.code,)
     return f"{known.code}-{known.failure_type}", known.code
-
-
-def _rank(override: Override) -> tuple[bool, int, int]:
-    return override.is_exact, len(override.prefix), -override.id

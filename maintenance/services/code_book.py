@@ -27,7 +27,7 @@ def made_of(rows: Rows) -> CodeBook:
     global _made  # noqa: PLW0603  what the database says is compared each time
     before, book = _made
     if rows != before:
-        book = CodeBook(tuple(map(_override, rows)))
+        book = CodeBook(map(_override, rows))
         _made = rows, book
     return book
 

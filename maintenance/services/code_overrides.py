@@ -39,7 +39,7 @@ def write_all(overrides: Sequence[CodeOverride], *, now: datetime, user: User | 
         override.tidy()
         override.pk, override.updated_at = None, now
     CodeOverride.objects.bulk_create(
-        overrides,
+        sorted(overrides, key=lambda each: each.pattern),  # two imports at once take turns
         update_conflicts=True,
         unique_fields=["pattern"],
         update_fields=["severity", "is_ignored", "text", "note", "updated_at"],

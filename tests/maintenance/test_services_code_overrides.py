@@ -96,9 +96,11 @@ def test_what_the_fleet_calls_harmless_is_held_like_any_other(car: Vehicle) -> N
 
 def test_late_lists_are_judged_by_the_same_book(car: Vehicle) -> None:
     decide(pattern="P0420", is_ignored=True)
+    decide(pattern="P1234", severity="critical")
     say(car, NOW, codes=["P0430"])
-    say(car, NOW - HOUR, now=NOW, codes=["P0420", "P0430", "P0217"])
-    assert alerts_of(car) == [("P0217", "open", "due"), ("P0430", "open", "due")]
+    say(car, NOW - HOUR, now=NOW, codes=["P0420", "P0430", "P1234", "P1235"])
+    # P1234 opened on the late list; that it is gone takes one more list to believe.
+    assert alerts_of(car) == [("P0430", "open", "due"), ("P1234", "open", "due")]
 
 
 def test_a_dry_run_knows_the_book(car: Vehicle) -> None:
@@ -115,7 +117,7 @@ def test_the_book_follows_the_rows_at_once() -> None:
     judged = code_book.now_in_force().judge("P0420")
     assert (judged.is_ignored, judged.own_meaning, judged.severity) == (False, "Ours", "high")
     row.delete()
-    assert code_book.now_in_force().overrides == ()
+    assert code_book.now_in_force().choose("P0420") is None
 
 
 def test_what_was_decided_is_written_down() -> None:

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from maintenance.engine.code_overrides import CodeBook, Override, choose, normal
+from maintenance.engine.code_overrides import CodeBook, Override, normal
 from maintenance.engine.trouble_codes import Severity
 
 
@@ -32,7 +32,7 @@ def made(*patterns: str) -> list[Override]:
     ],
 )
 def test_the_most_specific_wins(patterns: list[str], code: str, wins: str | None) -> None:
-    found = choose(made(*patterns), code)
+    found = CodeBook(made(*patterns)).choose(code)
     assert (found.pattern if found else None) == wins
 
 
@@ -40,7 +40,7 @@ def test_the_order_of_the_rows_is_irrelevant() -> None:
     overrides = made("P0*", "P04*", "P0420", "P04?0", "P04?*")
     for code, wins in (("P0420", 3), ("P0430", 2), ("P0300", 1)):
         for order in permutations(overrides):
-            found = choose(order, code)
+            found = CodeBook(order).choose(code)
             assert found is not None
             assert found.id == wins
 
@@ -93,3 +93,17 @@ def test_a_pattern_is_kept_in_one_form(typed: str, kept: str) -> None:
 )
 def test_what_fits_no_code_is_no_pattern(typed: str) -> None:
     assert normal(typed) is None
+
+
+def test_a_thousand_patterns_cost_a_code_nothing_the_second_time() -> None:
+    patterns = (f"P0{n:X}*" for n in range(0x100, 0x500))
+    book = CodeBook(Override(id=n, pattern=pattern) for n, pattern in enumerate(patterns))
+    assert book.judge("P0420") is book.judge("P0420")
+
+
+def test_what_cars_make_up_does_not_pile_up() -> None:
+    book = CodeBook()
+    for n in range(25_000):
+        book.judge(f"made-up-{n}")
+    assert len(book._judged) <= 10_000
+    assert book.judge("P0524").is_critical
