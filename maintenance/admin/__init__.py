@@ -2,6 +2,7 @@
 
 from maintenance.admin import (
     alerts,
+    codes,
     issues,
     modes,
     portal,
@@ -13,6 +14,7 @@ from maintenance.admin import (
 
 __all__ = [
     "alerts",
+    "codes",
     "issues",
     "modes",
     "portal",

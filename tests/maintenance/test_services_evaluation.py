@@ -521,7 +521,7 @@ def test_a_dry_run_tells_what_would_happen_and_writes_nothing(car: Vehicle) -> N
 
     assert everything() == before
     assert len(lines) == 2
-    assert lines[0] == "end: Trouble code P0301 (powertrain)"
+    assert lines[0] == "end: P0301: misfire in cylinder 1"
     assert lines[1].startswith("open: Rule")
 
 

@@ -43,16 +43,18 @@ def test_an_interval_names_its_topic(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("code", "text"),
     [
-        ("P0301", "Trouble code P0301 (powertrain)"),
-        ("B1000", "Trouble code B1000 (body)"),
-        ("C0035", "Trouble code C0035 (chassis)"),
-        ("U0100", "Trouble code U0100 (network)"),
+        ("P0301", "P0301: misfire in cylinder 1"),
+        ("B1000", "B1000: code of the manufacturer, body"),
         ("P03", "Trouble code P03"),
-        ("1234", "Trouble code 1234"),
     ],
 )
-def test_a_code_names_its_area(code: str, text: str) -> None:
+def test_a_code_is_named_with_its_meaning(code: str, text: str) -> None:
     assert said("trouble_code", subject=code) == text
+
+
+def test_the_fleets_own_meaning_names_a_code() -> None:
+    evidence = {"own_meaning": "Tail lift"}
+    assert said("trouble_code", subject="B1000", evidence=evidence) == "B1000: Tail lift"
 
 
 def test_a_system_is_named_in_words_with_what_the_car_says() -> None:
@@ -95,7 +97,27 @@ def test_evidence_of_each_kind_in_words() -> None:
         ("Odometer", "1,000 km"),
         ("Last service at", "10 km"),
     ]
-    assert lines("trouble_code", code="P0301", timestamp=None) == [("Code", "P0301")]
+    assert lines("trouble_code", code="P0301", timestamp=None, severity="high") == [
+        ("Code", "P0301"),
+        ("Meaning", "Misfire in cylinder 1"),
+        ("Severity", "High"),
+        (
+            "For the driver",
+            "Drive gently, without a trailer or high speed, and have it looked at today"
+            " or tomorrow.",
+        ),
+    ]
+    own = lines("trouble_code", code="B1000", severity="low", own_meaning="Tail lift")
+    assert own[1:] == [
+        ("Meaning", "Tail lift"),
+        ("Severity", "Low"),
+        ("For the driver", "Safe to drive; mention it at the next visit to the workshop."),
+    ]
+    assert [name for name, _text in lines("trouble_code", code="P0301")] == [
+        "Code",
+        "Meaning",
+        "For the driver",
+    ], "an alert from before severities were kept"
     assert lines("system_status", system="mil", description="Check") == [
         ("System", "check engine lamp"),
         ("The car says", "Check"),
