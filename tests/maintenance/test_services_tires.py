@@ -1,14 +1,24 @@
 """Tires and services that are due once, from the reading to the alert."""
 
+import random
 from datetime import timedelta
 
 import pytest
 
+from integrations.clients.readings import TIRES
 from integrations.models import Vehicle
 from maintenance.models import Alert, Rule, ServiceRecord
 from maintenance.services import evaluation, services
 from tests.factories import NOW, make_rule, make_service, make_vehicle
 from tests.maintenance.cars import DAY, HOUR, MILE, add_default_rules, alerts_of, say
+from tests.maintenance.test_services_late_readings import (
+    Event,
+    bring,
+    dice,
+    shuffled,
+    state,
+    unresolved,
+)
 
 pytestmark = pytest.mark.django_db
 WELL, LOW = 240.0, 165.0
@@ -76,6 +86,33 @@ def test_what_comes_late_leaves_a_topic_alone_that_knows_only_the_present(car: V
     say(car, NOW + 6 * HOUR, now=NOW + 13 * HOUR, tires=wheels())
 
     assert alerts_of(car) == [("front-left", "open", "due")]
+
+
+@pytest.mark.parametrize("seed", range(2000, 2024))
+def test_any_order_of_tire_readings_ends_as_the_order_of_the_cars_clock(seed: int) -> None:
+    Rule.objects.filter(kind="tire_pressure").update(placard_front_kpa=240, placard_rear_kpa=240)
+    chance = dice(seed)
+    events = [
+        Event(f"e{hour}", NOW - hour * HOUR, ((TIRES, {"values": _some_wheels(chance)}),))
+        for hour in sorted(chance.sample(range(1, 70), chance.randint(2, 9)), reverse=True)
+    ]
+    cars = [make_vehicle() for _ in range(3)]
+    bring(cars[0], *events)
+    for other in cars[1:]:
+        bring(other, *shuffled(events, chance))
+
+        assert state(other) == state(cars[0])
+        assert unresolved(other) == unresolved(cars[0])
+    assert not Vehicle.objects.exclude(evaluation_error="").exists()
+
+
+def _some_wheels(chance: random.Random) -> list[dict[str, float]]:
+    pressures = [0.0, 100.0, 180.0, 180.0, 180.0, 205.0, 230.0, 290.0, 310.0, 310.0]
+    places = [place for place in wheels() if chance.random() < 0.9] or [(0, 0)]
+    return [
+        {"row": row, "column": column, "tirePressure": chance.choice(pressures)}
+        for row, column in places
+    ]
 
 
 # --- Once -------------------------------------------------------------------------------------
