@@ -196,7 +196,6 @@ def test_what_arrives_after_three_days_neither_opens_nor_closes(
     car: Vehicle, age: timedelta, *, counts: bool
 ) -> None:
     Rule.objects.filter(kind=Rule.Kind.TROUBLE_CODE).update(critical="*")
-    Rule.objects.filter(kind=Rule.Kind.STALE_DATA).delete()
     say(car, NOW, codes=["P0301"], now=NOW + age)
     assert alerts_of(car) == ([("P0301", "open", "due")] if counts else [])
 
