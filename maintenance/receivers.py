@@ -22,6 +22,7 @@ def on_readings_recorded(
     now: datetime,
     codes: Collection[str] = (),
     late: Collection[str] = (),
+    risen: Collection[str] = (),
     **kwargs: Any,
 ) -> None:
     """Decide at once, in the same transaction that stored the readings."""
@@ -30,8 +31,8 @@ def on_readings_recorded(
         wanted.write_for(vehicle, list(vehicle.signals.all()))
     if SERVICE_RECORDS in codes:
         service_history.take_over(vehicle, signals, now=now)
-    if OIL_LIFE in codes or OIL_LIFE in late:
-        oil_changes.propose(vehicle, signals, is_late=OIL_LIFE in late, now=now)
+    if OIL_LIFE in risen or OIL_LIFE in late:
+        oil_changes.propose(vehicle, signals, now=now)
     evaluation.evaluate(vehicle, signals, codes=codes, late=late, now=now)
 
 

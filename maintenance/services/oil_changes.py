@@ -7,13 +7,11 @@ late, twice and in any order: what waits is brought in line with it, what somebo
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import BigIntegerField, DateTimeField
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integrations.clients.readings import OIL_LIFE
 from integrations.models import Reading, Signal, Vehicle
-from integrations.models.prepared import Prepared, given
 from maintenance.engine.oil_changes import MEMORY, SAME_CHANGE, OilChange, Said, oil_changes
 from maintenance.engine.rules import OilLife
 from maintenance.models import ServiceRecord
@@ -21,35 +19,18 @@ from maintenance.services import evaluation, services
 from maintenance.services.odometers import odometer_at
 
 REFERENCE = "oil-life:"
-_LOWEST = Prepared(
-    lambda: (
-        Reading.objects.filter(
-            vehicle=given("vehicle", BigIntegerField),
-            code=OIL_LIFE,
-            quality=Reading.Quality.CLEAN,
-            value__gt=0,
-            recorded_at__gte=given("since", DateTimeField),
-        )
-        .order_by("value")
-        .values_list("value")[:1]
-    )
-)
 
 
-def propose(
-    vehicle: Vehicle, signals: Iterable[Signal], *, is_late: bool, now: datetime
-) -> list[ServiceRecord]:
+def propose(vehicle: Vehicle, signals: Iterable[Signal], *, now: datetime) -> list[ServiceRecord]:
     """Propose each oil change of the last thirty days once, for each topic of oil life.
 
-    For a caller that has just stored readings of oil life, inside its transaction; `is_late`
-    when the history changed and not only its end. Safe to repeat.
+    For a caller that has just stored oil life that rose, or that came late, inside its
+    transaction. Safe to repeat.
     """
     last = next((signal for signal in signals if signal.code == OIL_LIFE), None)
-    if last is None or last.recorded_at is None or last.value is None:
+    if last is None or last.recorded_at is None:
         return []
     since = last.recorded_at - MEMORY
-    if not is_late and not _was_lower(vehicle, since, last.value):
-        return []
     said = _history(vehicle, since - MEMORY - SAME_CHANGE)
     proposed = []
     for _rule, spec in evaluation.applicable(vehicle):
@@ -58,11 +39,6 @@ def propose(
             changes = [change for change in found if change.at >= since]
             proposed += _bring_in_line(vehicle, spec.topic, changes, since, now)
     return proposed
-
-
-def _was_lower(vehicle: Vehicle, since: datetime, value: float) -> bool:
-    """Whether the oil's life went up at all; mostly it goes down."""
-    return any(row[0] < value for row in _LOWEST.values(vehicle=vehicle.pk, since=since).run())
 
 
 def _history(vehicle: Vehicle, since: datetime) -> list[Said]:
@@ -83,9 +59,7 @@ def _bring_in_line(
         waiting[reference].delete()
     proposed = []
     for reference, change in wanted.items():
-        if entry := waiting.get(reference):
-            _fill_odometer(entry, change)
-        elif not _is_answered(change, changes, decided):
+        if reference not in waiting and not _is_answered(change, changes, decided):
             proposed.append(_write(vehicle, topic, change, now))
     return proposed
 
@@ -132,12 +106,6 @@ def _write(vehicle: Vehicle, topic: str, change: OilChange, now: datetime) -> Se
         is_proposed=True,
     )
     return entry
-
-
-def _fill_odometer(entry: ServiceRecord, change: OilChange) -> None:
-    if entry.odometer_km is None:
-        entry.odometer_km = odometer_at(entry.vehicle, change.at)
-        entry.save(update_fields=["odometer_km"])
 
 
 def _reference(change: OilChange) -> str:

@@ -160,6 +160,9 @@ def confirm(entry: ServiceRecord, *, now: datetime, user: User | None = None) ->
     if not ServiceRecord.objects.proposed().filter(pk=entry.pk).update(is_proposed=False):
         return False
     entry.refresh_from_db()
+    if entry.odometer_km is None:  # the readings around it may have come since
+        entry.odometer_km = odometer_on(entry.vehicle, entry.done_on)
+        entry.save(update_fields=["odometer_km"])
     recorded(entry, now=now, user=user, what="Service confirmed")
     return True
 

@@ -112,7 +112,7 @@ def test_a_late_low_reading_shows_the_jump(car: Vehicle) -> None:
 def test_the_odometer_is_filled_when_it_comes_later(car: Vehicle) -> None:
     told(car, (3, 12), (2, 90))
     say(car, NOW - 2 * DAY + HOUR, km=50_000)
-    told(car, (1, 89))
+    services.confirm(car.services.get(), now=NOW)
     assert car.services.get().odometer_km == 50_000
 
 
@@ -152,13 +152,13 @@ def test_a_proposal_ends_no_interval_before_it_is_confirmed(car: Vehicle) -> Non
     assert alerts_of(car) == [("engine-oil", "resolved", "overdue")]
 
 
-def test_readings_of_other_signals_cost_nothing_more(car: Vehicle) -> None:
+@pytest.mark.parametrize("said", [{"km": 50_000, "codes": []}, {"oil": 99}])
+def test_what_cannot_be_a_jump_costs_no_query(car: Vehicle, said: dict[str, Any]) -> None:
     told(car, (20, 12), (19, 100))
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        say(car, NOW, km=50_000, codes=[])
-    assert not [q for q in queries if "oillife" in q["sql"]]
+    with CaptureQueriesContext(connection) as queries:
+        say(car, NOW, **said)
+    asked = [q["sql"] for q in queries if q["sql"].startswith("SELECT")]
+    assert not [sql for sql in asked if "integrations_reading" in sql]
 
 
 class AnyOrder(TestCase):
