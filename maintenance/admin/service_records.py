@@ -132,7 +132,7 @@ class ServiceRecordAdmin(PortalAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return words.with_unit(super().get_queryset(request).shown())
+        return words.with_unit(super().get_queryset(request)).shown()
 
     @admin.display(description=_("service"), ordering="topic")
     def shown_topic(self, record: ServiceRecord) -> str:

@@ -218,9 +218,10 @@ def driven(drives: list[tuple[float, float]], now: datetime, times: float = 1.0)
     more=st.floats(1, 3),
     day=DAYS,
     hours=st.integers(0, 47),
+    age=st.sampled_from([0, 1, 12]),
     zone=st.sampled_from(ZONES),
     days=st.none() | st.integers(1, 800),
-    interval=st.floats(100, 30_000),
+    left=st.floats(-500, 3000),
 )
 def test_never_before_today_and_the_more_it_is_driven_the_earlier(
     *,
@@ -228,18 +229,23 @@ def test_never_before_today_and_the_more_it_is_driven_the_earlier(
     more: float,
     day: date,
     hours: int,
+    age: int,
     zone: str,
     days: int | None,
-    interval: float,
+    left: float,
 ) -> None:
     now = datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=hours)
     today = now.astimezone(ZoneInfo(zone)).date()
-    condition = ServiceInterval(distance_km=interval, days=days)
+    distance_km = max(sum(km for _days, km in drives) + left, 1.0)
+    condition = ServiceInterval(distance_km=distance_km, days=days)
     service = (today - timedelta(days=30), 10_000.0)
 
     less, much = (
         forecast(
-            condition, history(driven(drives, now, times), service=service), now=now, today=today
+            condition,
+            history(driven(drives, now - age * DAY, times), service=service),
+            now=now,
+            today=today,
         )
         for times in (1.0, more)
     )
