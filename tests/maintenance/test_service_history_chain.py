@@ -27,16 +27,19 @@ def test_an_oil_change_at_the_dealers_is_recorded_once(world: World) -> None:
     assert "read_service_history" in connected.connection.scope
     toyota = _find(world, "TOYOTA")
     world.car(toyota).change_oil()
-    km = world.car(toyota).odometer_km
-    for _ in range(2):
+    km, changed_on = world.car(toyota).odometer_km, world.car(toyota).recorded_at.date()
+    fetched = set()
+    for _ in range(3):
         world.poll(toyota)
-        world.pass_time(hours=6)
+        fetched.add(toyota.signals.get(code=SERVICE_RECORDS).fetched_at)
+        world.pass_time(hours=12)
+        world.car(toyota).recorded_at = world.now
 
     record = toyota.services.get()
     assert (record.topic, record.source) == ("engine-oil", "smartcar")
     assert record.odometer_km == pytest.approx(km, abs=0.1)
-    assert record.done_on == world.car(toyota).recorded_at.date()
-    assert toyota.signals.get(code=SERVICE_RECORDS).data
+    assert record.done_on == changed_on
+    assert len(fetched) == 2  # once a day
 
 
 def test_a_maker_without_a_history_is_not_asked_again(world: World) -> None:
