@@ -17,6 +17,7 @@ from maintenance.engine.rules import OilLife, RuleSpec, ServiceInterval
 from maintenance.engine.usage import Pace, Said, km_per_day, pace, thinned
 
 HORIZON = 3650  # days; what is further away nobody can tell
+_HARDLY = 1e-9
 
 
 class Basis(StrEnum):
@@ -117,25 +118,16 @@ def _interval(
     """The earlier of its two parts, each since the last service."""
     if service is None:
         return replace(known, why=Why.NO_SERVICE)
-    if interval.distance_km:
-        known = _distance(known, interval.distance_km, service, driving)
-    if not interval.days:
-        return known
-    day = service.done_on + timedelta(days=interval.days)
-    if known.due_on is not None and known.due_on <= day:
-        late = day if known.late is None else min(known.late, day)
-        return replace(known, late=max(late, known.due_on), is_due=known.is_due)
-    early = day if known.early is None else min(known.early, day)
-    is_due = known.is_due or day <= driving.today
-    return replace(known, is_due=is_due, due_on=day, early=early, late=day, based_on=Basis.TIME)
+    if interval.distance_km and service.odometer_km is None:
+        known = replace(known, why=Why.NO_SERVICE_ODOMETER)
+    elif interval.distance_km and service.odometer_km is not None:
+        known = _at_odometer(known, service.odometer_km + interval.distance_km, driving)
+    if interval.days:
+        known = _or_on(known, service.done_on + timedelta(days=interval.days), driving.today)
+    return known
 
 
-def _distance(
-    known: Forecast, distance_km: float, service: ServiceFact, driving: _Driving
-) -> Forecast:
-    if service.odometer_km is None:
-        return replace(known, why=Why.NO_SERVICE_ODOMETER)
-    due_km = service.odometer_km + distance_km
+def _at_odometer(known: Forecast, due_km: float, driving: _Driving) -> Forecast:
     known = replace(known, due_km=due_km)
     if driving.km is None:
         return replace(known, why=Why.NO_ODOMETER)
@@ -143,6 +135,15 @@ def _distance(
     return _by_km(
         replace(known, left_km=left, based_on=Basis.DISTANCE), (left, left, left), driving
     )
+
+
+def _or_on(known: Forecast, day: date, today: date) -> Forecast:
+    """What is known, or that day when it is earlier."""
+    if known.due_on is not None and known.due_on <= day:
+        return replace(known, late=day if known.late is None else min(known.late, day))
+    early = day if known.early is None else min(known.early, day)
+    is_due = known.is_due or day <= today
+    return replace(known, is_due=is_due, due_on=day, early=early, late=day, based_on=Basis.TIME)
 
 
 def _by_km(known: Forecast, lefts: tuple[float, float, float], driving: _Driving) -> Forecast:
@@ -157,7 +158,7 @@ def _by_km(known: Forecast, lefts: tuple[float, float, float], driving: _Driving
     due_on = _day(left, rate.typical, ago, driving.today)
     if due_on is None:
         return replace(known, why=Why.NOT_DRIVEN)
-    early = _day(max(worst, 0.0), rate.fast, ago, driving.today) or due_on
+    early = _day(worst, rate.fast, ago, driving.today) or due_on
     late = _day(best, rate.slow, ago, driving.today)
     return replace(known, due_on=due_on, early=early, late=late)
 
@@ -184,26 +185,33 @@ def _oil_life(
         )
     rows = thinned(since_last_rise(history.oil_lives, condition.clear_jump))
     left = value - condition.due_below
-    by_distance = pace(
-        [
-            (km, -oil, at)
-            for at, oil in rows
-            if (km := _odometer_at(history.odometers, at)) is not None
-        ]
-    )
-    if by_distance is not None and by_distance.typical > 0 and driving.km is not None:
-        # The odometer goes on since the oil was read: what is left counts from there.
-        driven = driving.km - (_odometer_at(history.odometers, read_at) or driving.km)
-        lefts = [
-            left / rate - driven if rate > 0 else inf
-            for rate in (by_distance.fast, by_distance.typical, by_distance.slow)
-        ]
-        left_km = max(lefts[1], 0.0)
-        known = replace(known, due_km=driving.km + left_km, left_km=left_km)
-        found = _by_km(known, (lefts[0], max(left_km, 1e-9), lefts[2]), driving)
+    lefts = _km_left(rows, left, history, read_at)
+    if lefts is not None and driving.km is not None:
+        known = replace(known, due_km=driving.km + lefts[1], left_km=lefts[1])
+        found = _by_km(known, lefts, driving)
         if found.due_on is not None:
             return found
     return _by_days(known, rows, left, now - read_at, driving.today)
+
+
+def _km_left(
+    rows: Sequence[Said], left: float, history: History, read_at: datetime
+) -> tuple[float, float, float] | None:
+    """Until `left` percent are used up, from the present odometer on: at worst, typically, at best.
+
+    Hardly anything when it should be used up already: as last read it was not.
+    """
+    at_odometer = [(_odometer_at(history.odometers, at), oil, at) for at, oil in rows]
+    rate = pace([(km, -oil, at) for km, oil, at in at_odometer if km is not None])
+    if rate is None or rate.typical <= 0 or history.odometer is None:
+        return None
+    # The odometer may have gone on since the oil was read.
+    driven = history.odometer[1] - (_odometer_at(history.odometers, read_at) or history.odometer[1])
+    worst, typical, best = (
+        max(left / each - driven, _HARDLY) if each > 0 else inf
+        for each in (rate.fast, rate.typical, rate.slow)
+    )
+    return worst, typical, best
 
 
 def _by_days(

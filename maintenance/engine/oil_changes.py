@@ -21,11 +21,12 @@ class OilChange:
     after: float
 
 
-def oil_changes(readings: Iterable[Said], clear_jump: float) -> list[OilChange]:
+def oil_changes(readings: Iterable[Said], clear_jump: float | None) -> list[OilChange]:
     """Each rise of `clear_jump` points above the lowest reading of 30 days, once.
 
     The readings are clean, one for each instant, in the order of the car's clock; what comes out
     for one moment follows from the readings up to it alone. 0 means that the car does not know.
+    Without a `clear_jump` nothing is a rise.
     """
     found: list[OilChange] = []
     lows: deque[Said] = deque()  # since the last rise, ascending: the first is the lowest
@@ -34,7 +35,7 @@ def oil_changes(readings: Iterable[Said], clear_jump: float) -> list[OilChange]:
             continue
         while lows and lows[0][0] < at - MEMORY:
             lows.popleft()
-        if lows and value - lows[0][1] >= clear_jump:
+        if clear_jump and lows and value - lows[0][1] >= clear_jump:
             if not found or at - found[-1].at > SAME_CHANGE:
                 found.append(OilChange(at=at, before=lows[0][1], after=value))
             lows.clear()
@@ -44,13 +45,13 @@ def oil_changes(readings: Iterable[Said], clear_jump: float) -> list[OilChange]:
     return found
 
 
-def since_last_rise(readings: Iterable[Said], clear_jump: float) -> list[Said]:
+def since_last_rise(readings: Iterable[Said], clear_jump: float | None) -> list[Said]:
     """The readings that speak of the oil that is in the engine now."""
     rows = [(at, value) for at, value in readings if 0 < value <= 100]
     lowest = 101.0
     start = 0
     for place, (_at, value) in enumerate(rows):
-        if value - lowest >= clear_jump:
+        if clear_jump and value - lowest >= clear_jump:
             start, lowest = place, value
         lowest = min(lowest, value)
     return rows[start:]
