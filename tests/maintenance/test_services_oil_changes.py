@@ -12,7 +12,7 @@ from hypothesis.extra.django import TestCase
 
 from integrations.models import Reading, Vehicle
 from maintenance.models import Rule, ServiceRecord
-from maintenance.services import services
+from maintenance.services import proposals, services
 from tests.factories import NOW, make_reading, make_rule, make_service, make_vehicle
 from tests.maintenance.cars import DAY, HOUR, add_default_rules, alerts_of, say
 
@@ -112,11 +112,11 @@ def test_a_late_low_reading_shows_the_jump(car: Vehicle) -> None:
 def test_the_odometer_is_filled_when_it_comes_later(car: Vehicle) -> None:
     told(car, (3, 12), (2, 90))
     say(car, NOW - 2 * DAY + HOUR, km=50_000)
-    services.confirm(car.services.get(), now=NOW)
+    proposals.confirm(car.services.get(), now=NOW)
     assert car.services.get().odometer_km == 50_000
 
 
-@pytest.mark.parametrize("decide", [services.confirm, services.dismiss, services.delete])
+@pytest.mark.parametrize("decide", [proposals.confirm, proposals.dismiss, services.delete])
 def test_what_was_decided_is_not_asked_again(car: Vehicle, decide: Any) -> None:
     told(car, (20, 12), (2, 90))
     decide(car.services.get(), now=NOW)
@@ -148,7 +148,7 @@ def test_a_proposal_ends_no_interval_before_it_is_confirmed(car: Vehicle) -> Non
     say(car, NOW, oil=100, km=59_000)
     assert alerts_of(car) == [("engine-oil", "open", "overdue")]
 
-    services.confirm(ServiceRecord.objects.proposed().get(), now=NOW)
+    proposals.confirm(ServiceRecord.objects.proposed().get(), now=NOW)
     assert alerts_of(car) == [("engine-oil", "resolved", "overdue")]
 
 
