@@ -3,30 +3,24 @@
 from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
-from maintenance.services import announcements, emails, issues, notices, wanted
+from maintenance.services import emails, issues, notices, notifying, wanted
 
 
 def register() -> None:
     registry.register_kind(
-        announcements.ISSUE,
+        issues.KIND,
         lane=registry.FLEETIO,
         handler=conf.with_fleetio(issues.deliver),
         label=_("Issue in Fleetio"),
     )
     registry.register_kind(
-        announcements.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")
+        notifying.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")
     )
     registry.register_kind(
-        announcements.RESOLVED_MAIL,
+        notifying.RESOLVED_MAIL,
         lane=registry.MAIL,
         handler=emails.deliver_resolved,
         label=_("Resolved mail"),
-    )
-    registry.register_kind(
-        notices.CONNECTION_LOST,
-        lane=registry.MAIL,
-        handler=notices.deliver_connection_lost,
-        label=_("Lost connection, to staff"),
     )
     registry.register_kind(
         notices.PROVIDER_REFUSES,
