@@ -13,6 +13,7 @@ from math import inf
 
 from maintenance.engine.facts import ServiceFact
 from maintenance.engine.oil_changes import since_last_rise
+from maintenance.engine.one_off import is_done
 from maintenance.engine.rules import OilLife, RuleSpec, ServiceInterval
 from maintenance.engine.usage import Pace, Said, km_per_day, pace, thinned
 
@@ -39,6 +40,7 @@ class Why(StrEnum):
     NO_OIL_LIFE = "no_oil_life"
     FEW_OIL_LIVES = "few_oil_lives"
     NOT_FALLING = "not_falling"
+    DONE = "done"  # it was due just once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,9 @@ def forecasts(
     for spec in rules:
         known = Forecast(rule_id=spec.id, topic=spec.topic)
         match spec.condition:
+            case ServiceInterval(is_once=True):
+                service = history.services.get(spec.topic)
+                found.append(_once(known, spec.condition, service, driving))
             case ServiceInterval():
                 service = history.services.get(spec.topic)
                 found.append(_interval(known, spec.condition, service, driving))
@@ -125,6 +130,17 @@ def _interval(
     if interval.days:
         known = _or_on(known, service.done_on + timedelta(days=interval.days), driving.today)
     return known
+
+
+def _once(
+    known: Forecast, once: ServiceInterval, service: ServiceFact | None, driving: _Driving
+) -> Forecast:
+    """The earlier of the odometer and the day that the rule names."""
+    if service is not None and is_done(once, service):
+        return replace(known, why=Why.DONE)
+    if once.due_odometer_km:
+        known = _at_odometer(known, once.due_odometer_km, driving)
+    return known if once.due_on is None else _or_on(known, once.due_on, driving.today)
 
 
 def _at_odometer(known: Forecast, due_km: float, driving: _Driving) -> Forecast:
