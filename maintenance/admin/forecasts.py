@@ -14,8 +14,8 @@ from maintenance.engine.forecast import Basis, Forecast, Why
 from maintenance.services import forecasts, wording
 
 _BASES = {
-    Basis.TIME: gettext_lazy("days since the last service"),
-    Basis.DISTANCE: gettext_lazy("distance since the last service"),
+    Basis.TIME: gettext_lazy("the calendar"),
+    Basis.DISTANCE: gettext_lazy("the distance driven"),
     Basis.OIL_LIFE: gettext_lazy("oil life"),
 }
 _REASONS = {
@@ -26,6 +26,7 @@ _REASONS = {
     Why.NOT_DRIVEN: gettext_lazy("is driven too little to tell"),
     Why.NO_OIL_LIFE: gettext_lazy("needs a reading of oil life"),
     Why.FEW_OIL_LIVES: gettext_lazy("needs two readings of oil life some days apart"),
+    Why.DONE: gettext_lazy("was due once, and is done"),
     Why.NOT_FALLING: gettext_lazy("oil life falls too slowly to tell"),
 }
 

@@ -8,73 +8,19 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from math import inf
 
 from maintenance.engine.facts import ServiceFact
+from maintenance.engine.foreseen import Basis, Forecast, History, Why
 from maintenance.engine.oil_changes import since_last_rise
+from maintenance.engine.one_off import is_done
 from maintenance.engine.rules import OilLife, RuleSpec, ServiceInterval
 from maintenance.engine.usage import Pace, Said, km_per_day, pace, thinned
 
+__all__ = ["Basis", "Forecast", "History", "Why", "forecasts"]
+
 HORIZON = 3650  # days; what is further away nobody can tell
 _HARDLY = 1e-9
-
-
-class Basis(StrEnum):
-    """What a forecast is based on."""
-
-    TIME = "time"
-    DISTANCE = "distance"
-    OIL_LIFE = "oil_life"
-
-
-class Why(StrEnum):
-    """Why a forecast, or the part of it that is driven, is not known."""
-
-    NO_SERVICE = "no_service"
-    NO_SERVICE_ODOMETER = "no_service_odometer"
-    NO_ODOMETER = "no_odometer"
-    FEW_ODOMETERS = "few_odometers"
-    NOT_DRIVEN = "not_driven"  # or so little that it is years away
-    NO_OIL_LIFE = "no_oil_life"
-    FEW_OIL_LIVES = "few_oil_lives"
-    NOT_FALLING = "not_falling"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """A car's clean readings of the last 90 days in the order of time, and its last services.
-
-    `odometer` and `oil_life` are the latest states, however old; they may be newer or older than
-    the rows.
-    """
-
-    odometers: Sequence[Said]
-    oil_lives: Sequence[Said]
-    odometer: Said | None
-    oil_life: Said | None
-    services: dict[str, ServiceFact]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """When one rule will call something due: typically on `due_on`, between `early` and `late`.
-
-    `late` is None when it may never be. `due_km` is what the odometer then shows, `left_km` what
-    is left of it as last read; negative when it is past. A `due_on` before today only tells since
-    when it is due.
-    """
-
-    rule_id: int
-    topic: str
-    is_due: bool = False
-    due_on: date | None = None
-    early: date | None = None
-    late: date | None = None
-    due_km: float | None = None
-    left_km: float | None = None
-    based_on: Basis | None = None
-    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +48,9 @@ def forecasts(
     for spec in rules:
         known = Forecast(rule_id=spec.id, topic=spec.topic)
         match spec.condition:
+            case ServiceInterval(is_once=True):
+                service = history.services.get(spec.topic)
+                found.append(_once(known, spec.condition, service, driving))
             case ServiceInterval():
                 service = history.services.get(spec.topic)
                 found.append(_interval(known, spec.condition, service, driving))
@@ -125,6 +74,17 @@ def _interval(
     if interval.days:
         known = _or_on(known, service.done_on + timedelta(days=interval.days), driving.today)
     return known
+
+
+def _once(
+    known: Forecast, once: ServiceInterval, service: ServiceFact | None, driving: _Driving
+) -> Forecast:
+    """The earlier of the odometer and the day that the rule names."""
+    if service is not None and is_done(once, service):
+        return replace(known, why=Why.DONE)
+    if once.due_odometer_km:
+        known = _at_odometer(known, once.due_odometer_km, driving)
+    return known if once.due_on is None else _or_on(known, once.due_on, driving.today)
 
 
 def _at_odometer(known: Forecast, due_km: float, driving: _Driving) -> Forecast:

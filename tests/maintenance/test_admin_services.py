@@ -170,3 +170,12 @@ def test_a_deleted_record_of_elsewhere_is_remembered(admin_client: Client, car: 
     admin_client.post(address, {"post": "yes"})
 
     assert ServiceRecord.objects.get(pk=record.pk).dismissed_at == NOW
+
+
+def test_the_names_of_a_service_are_typed_at_its_rule(admin_client: Client) -> None:
+    rule = Rule.objects.get()
+    assert 'name="service_names"' in admin_client.get(change(rule)).content.decode()
+    assert (
+        'name="service_names"'
+        in admin_client.get(reverse("admin:maintenance_rule_add")).content.decode()
+    )

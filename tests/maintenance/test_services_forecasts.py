@@ -91,7 +91,13 @@ def panel(client: Client, car: Vehicle) -> str:
 def test_the_page_shows_day_odometer_and_what_is_left(admin_client: Client, car: Vehicle) -> None:
     drive(car)
     shown = panel(admin_client, car)
-    for text in ("Engine oil", "May 21, 2026", "36,069 mi", "4,000 mi, 80 days", "distance since"):
+    for text in (
+        "Engine oil",
+        "May 21, 2026",
+        "36,069 mi",
+        "4,000 mi, 80 days",
+        "the distance driven",
+    ):
         assert text in shown
 
     PortalSettings(distance_unit="km").save()

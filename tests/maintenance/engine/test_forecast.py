@@ -145,6 +145,20 @@ def test_the_time_part_is_known_without_any_odometer() -> None:
     assert (found.due_on, found.why) == (TODAY + 10 * DAY, Why.NO_ODOMETER)
 
 
+def test_what_is_due_once_needs_no_service() -> None:
+    by_km = forecast(ServiceInterval(due_odometer_km=11_000), history(STEADY))
+    assert (by_km.due_on, by_km.left_km) == (TODAY + 20 * DAY, 1000)
+    both = ServiceInterval(due_odometer_km=11_000, due_on=TODAY + 3 * DAY)
+    assert forecast(both, history(STEADY)).due_on == TODAY + 3 * DAY
+
+
+def test_what_was_due_once_and_is_done_is_not_due_again() -> None:
+    found = forecast(
+        ServiceInterval(due_odometer_km=11_000), history(STEADY, service=(TODAY, 10_900.0))
+    )
+    assert (found.why, found.due_on) == (Why.DONE, None)
+
+
 def test_rules_that_foresee_nothing_have_no_forecast() -> None:
     spec = make_spec(TroubleCode())
     assert forecasts([spec], history(STEADY), now=NOW, today=TODAY) == []
