@@ -9,10 +9,11 @@ from datetime import datetime
 from integrations.models import OutboxEntry
 from integrations.services import outbox
 from maintenance.models import Alert, FleetioIssue, FromStage
-from maintenance.services import recipients
+from maintenance.services import notifying
+from maintenance.services.notifying import Event
 
-MAIL = "mail_alert"
-RESOLVED_MAIL = "mail_alert_resolved"
+MAIL = notifying.MAIL
+RESOLVED_MAIL = notifying.RESOLVED_MAIL
 ISSUE = "fleetio_issue"
 
 
@@ -50,35 +51,10 @@ def _issue(alert: Alert, now: datetime) -> None:
 
 
 def _mail(alert: Alert, now: datetime) -> None:
-    # A stage that nobody heard of yet need not be announced any more.
-    earlier = outbox.entries_about(alert).filter(kind=MAIL)
-    outbox.cancel(earlier, reason="a higher stage followed", now=now)
-    for recipient in recipients.of(alert):
-        outbox.enqueue(
-            MAIL,
-            dedupe_key=f"mail:{alert.pk}:{alert.times_opened}:{alert.stage}:{recipient.pk}",
-            payload={"alert": alert.pk, "recipient": recipient.pk, "stage": alert.stage},
-            about=alert,
-            vehicle=alert.vehicle,
-            now=now,
-        )
+    notifying.tell(alert, event=Event.OPENED, now=now)
 
 
 def withdraw(alert: Alert, *, now: datetime) -> None:
     """The alert is over: cancel what was not sent, and tell those who were told of it."""
-    entries = outbox.entries_about(alert)
-    outbox.cancel(entries, reason="the alert is over", now=now)
-    told = (
-        entries.filter(kind=MAIL, dedupe_key__startswith=f"mail:{alert.pk}:{alert.times_opened}:")
-        .exclude(state__in=[OutboxEntry.State.CANCELLED, OutboxEntry.State.DEAD])
-        .values_list("payload__recipient", flat=True)
-    )
-    for recipient_id in sorted(set(told)):
-        outbox.enqueue(
-            RESOLVED_MAIL,
-            dedupe_key=f"resolved:{alert.pk}:{alert.times_opened}:{recipient_id}",
-            payload={"alert": alert.pk, "recipient": recipient_id},
-            about=alert,
-            vehicle=alert.vehicle,
-            now=now,
-        )
+    outbox.cancel(outbox.entries_about(alert), reason="the alert is over", now=now)
+    notifying.tell_resolved(alert, now=now)

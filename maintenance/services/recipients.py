@@ -6,6 +6,8 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 
 from integrations.models import Driver
+from integrations.services import mail
+from maintenance.engine.delivery_times import Delivery, Preferences
 from maintenance.models import Alert, Recipient, Rule
 from maintenance.models.rules import split
 
@@ -26,6 +28,29 @@ def of(alert: Alert) -> list[Recipient]:
     if rule.notify_driver and connection and connection.driver.is_active:
         wanted.setdefault(connection.driver.email.lower(), connection.driver)
     return [_recipient(email, person) for email, person in wanted.items()]
+
+
+def of_escalation(alert: Alert) -> list[Recipient]:
+    """Who is told when nobody takes care of it."""
+    addresses = split(alert.rule.escalate_to) if alert.rule else ()
+    return [_recipient(address, None) for address in dict.fromkeys(map(str.lower, addresses))]
+
+
+def preferences(recipient: Recipient) -> Preferences:
+    """When this recipient wants to hear of something, by their own clock."""
+    return Preferences(
+        zone=mail.zone(recipient.time_zone),
+        delivery=Delivery(recipient.delivery),
+        digest_hour=recipient.digest_hour,
+        digest_weekday=recipient.digest_weekday,
+        quiet_from=recipient.quiet_from,
+        quiet_until=recipient.quiet_until,
+    )
+
+
+def only_drives(recipient: Recipient) -> bool:
+    """A driver has no place in the admin: a link there would only ask for a password."""
+    return recipient.driver_id is not None and recipient.user_id is None
 
 
 def staff() -> list[Recipient]:
