@@ -4,7 +4,6 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
 from maintenance.services import (
-    announcements,
     channels,
     emails,
     issues,
@@ -17,7 +16,7 @@ from maintenance.services import (
 
 def register() -> None:
     registry.register_kind(
-        announcements.ISSUE,
+        issues.KIND,
         lane=registry.FLEETIO,
         handler=conf.with_fleetio(issues.deliver),
         label=_("Issue in Fleetio"),

@@ -8,7 +8,7 @@ from django.db import transaction
 from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.models import ProviderGate
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
-from maintenance.services import alerts, services
+from maintenance.services import acts, services
 
 OVERLAP = timedelta(minutes=10)  # clocks differ, and lists lag
 ENDED = {"resolved", "closed"}
@@ -57,5 +57,5 @@ def _take_over(issue: FleetioIssue, remote: RemoteIssue, now: datetime) -> bool:
             note=f"Fleetio issue {issue}",
             now=now,
         )
-    alerts.resolve(alert, now=now, how=Alert.Resolution.FLEETIO)
+    acts.resolve(alert, now=now, how=Alert.Resolution.FLEETIO)
     return True

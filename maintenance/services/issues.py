@@ -5,6 +5,7 @@ earlier attempt may have arrived. Only one sender at a time works on the account
 """
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
 from django.core.cache import cache
@@ -15,12 +16,60 @@ from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.clients.fleetio import IssueDraft, Priority
 from integrations.models import OutboxEntry, PortalSettings
 from integrations.registry import Postponed, Sent
-from integrations.services import activity
-from maintenance.models import Alert, FleetioIssue, Rule
+from integrations.services import activity, outbox
+from maintenance.models import Alert, FleetioIssue, FromStage, Rule
 from maintenance.services import wording
 
+KIND = "fleetio_issue"
 UNMATCHED_WAIT = timedelta(hours=1)
 PRIORITIES_KEPT = 3600
+
+
+class IssueEvent(StrEnum):
+    """What Fleetio is told of an alert."""
+
+    OPENED = "opened"
+    WORSE = "worse"
+    RETURNED = "returned"
+    FLAPPING = "flapping"
+    CLEARED = "cleared"
+    WAIVED = "waived"
+
+
+def follow(alert: Alert, *, event: IssueEvent, now: datetime) -> None:
+    """Write the outbox rows by which Fleetio hears of it. In the caller's transaction."""
+    rule = alert.rule
+    if rule is None or event in {IssueEvent.CLEARED, IssueEvent.WAIVED}:
+        return
+    if FromStage(rule.issue_from_stage).covers(alert.stage):
+        _enqueue(alert, now)
+
+
+def cancel(alert: Alert, *, reason: str, now: datetime) -> None:
+    """What Fleetio has not been told yet it need not hear."""
+    outbox.cancel(outbox.entries_about(alert).filter(kind=KIND), reason=reason, now=now)
+
+
+def _enqueue(alert: Alert, now: datetime) -> None:
+    entry = outbox.enqueue(
+        KIND,
+        dedupe_key=f"issue:{alert.pk}",
+        payload={"alert": alert.pk},
+        about=alert,
+        vehicle=alert.vehicle,
+        now=now,
+    )
+    dropped = entry.state in {OutboxEntry.State.CANCELLED, OutboxEntry.State.DONE}
+    if dropped and not FleetioIssue.objects.filter(alert=alert).exists():
+        # The alert was over before its issue was made; now it is back and needs one.
+        tried = entry.started_at is not None
+        OutboxEntry.objects.filter(pk=entry.pk).update(
+            state=OutboxEntry.State.UNKNOWN if tried else OutboxEntry.State.PENDING,
+            next_attempt_at=now,
+            finished_at=None,
+            last_error="",
+            result="",
+        )
 
 
 class IssueClient(Protocol):

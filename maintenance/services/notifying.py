@@ -27,7 +27,6 @@ RESOLVED = (RESOLVED_MAIL, RESOLVED_PUSH)
 # Only listed: what a maintenance mode held and is over by now. It is not ended once more.
 HELD_MAIL = "mail_alert_held"
 HELD_PUSH = "push_alert_held"
-HELD = (HELD_MAIL, HELD_PUSH)
 
 State = OutboxEntry.State
 
@@ -85,8 +84,7 @@ def tell(
     escalates = event is Event.ESCALATED
     if recipients is None and not escalates:
         # What nobody heard of yet need not be said any more.
-        earlier = outbox.entries_about(alert).filter(kind__in=TELLING)
-        outbox.cancel(earlier, reason="something newer followed", now=now)
+        cancel(alert, reason="something newer followed", now=now)
     if recipients is None:
         recipients = people.of_escalation(alert) if escalates else people.of(alert)
     ways = _ways(one for one in recipients if _wants(one, alert, event))
@@ -101,8 +99,10 @@ def told(alert: Alert) -> list[Recipient]:
 
 
 def cancel(alert: Alert, *, reason: str, now: datetime) -> int:
-    """Cancel what was not sent yet; what is on its way goes on. How many rows."""
-    rows = outbox.entries_about(alert).filter(kind__in=[*TELLING, *RESOLVED, *HELD])
+    """Cancel what was not sent yet; what is on its way goes on, and so does the word that an
+    earlier life is over. How many rows.
+    """
+    rows = outbox.entries_about(alert).filter(kind__in=TELLING)
     return outbox.cancel(rows, reason=reason, now=now)
 
 

@@ -10,7 +10,7 @@ from integrations.clients.readings import ODOMETER
 from integrations.models import Vehicle
 from integrations.services import activity
 from maintenance.models import Alert, ServiceRecord
-from maintenance.services import alerts, evaluation
+from maintenance.services import acts, evaluation
 
 
 @transaction.atomic
@@ -60,10 +60,11 @@ def recorded(
 def mark_serviced(alert: Alert, *, now: datetime, user: User | None = None) -> bool:
     """The work of this alert was done: record the service and end the alert."""
     # Two people who press the button at once record one service.
-    if alert.vehicle is None or alerts.locked(alert).resolved_at:
+    if alert.vehicle is None or acts.locked(alert).resolved_at:
         return False
     record(alert.vehicle, topic=alert.topic, now=now, user=user, note=alert.summary)
-    alert.refresh_from_db()
-    if not alert.resolved_at:
-        alerts.resolve(alert, now=now, user=user, how=Alert.Resolution.SERVICED)
+    # The service may have ended it already, or taken away what was only waiting for its hold.
+    if still := Alert.objects.unresolved().filter(pk=alert.pk).first():
+        alert = still
+        acts.resolve(alert, now=now, user=user, how=Alert.Resolution.SERVICED)
     return True
