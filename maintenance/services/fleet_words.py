@@ -6,12 +6,14 @@ and no filter that could make a text huge.
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
 from django.template import Context, Engine, Library, Template, defaultfilters, defaulttags
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
@@ -82,13 +84,16 @@ def _library() -> Library:
     return allowed
 
 
-def _engine() -> Engine:
-    engine = Engine(dirs=[], loaders=[], libraries={}, autoescape=False)
+def _engine(**options: Any) -> Engine:
+    engine = Engine(dirs=[], loaders=[], libraries={}, autoescape=False, **options)
     engine.template_builtins = [_library()]
     return engine
 
 
 _ENGINE = _engine()
+# Shows a name that nothing is known by, such as a placeholder with a typing error.
+_STRICT = _engine(string_if_invalid="\0%s\0")
+_UNKNOWN = re.compile("\0([^\0]*)\0")
 
 
 def render(name: NoticeTemplate.Name, known: Mapping[str, Any], *, now: datetime) -> Words | None:
@@ -113,8 +118,33 @@ def fill_in(template: NoticeTemplate, values: Mapping[str, Any]) -> Words:
     return Words(" ".join(subject.split())[:250], _render(template.body, values))
 
 
-def _render(source: str, values: Mapping[str, Any]) -> str:
-    text = Template(source, engine=_ENGINE).render(Context(dict(values), autoescape=False))
+def check(name: NoticeTemplate.Name, source: str) -> None:
+    """Raise ValidationError, in words for an admin, unless this can be used for such notices."""
+    empty = dict.fromkeys(PLACEHOLDERS[name], "")
+    try:
+        text = _render(source, sample(name), engine=_STRICT)
+        _render(source, empty)
+    except Exception as exc:
+        raise ValidationError(_("This does not work: %(error)s"), params={"error": exc}) from exc
+    if unknown := _UNKNOWN.search(text):
+        raise ValidationError(_("There is no placeholder “%(name)s”."), params={"name": unknown[1]})
+
+
+def sample(name: NoticeTemplate.Name) -> dict[str, Any]:
+    """Every placeholder with something in it."""
+    line = {"what": "Engine oil life 14 %", "stage": "Due"}
+    values: dict[str, Any] = {
+        key: f"({description})" for key, description in PLACEHOLDERS[name].items()
+    }
+    if name != Name.SUMMARY:
+        values["lines"] = ["Remaining oil life: 14 %", "Due below: 20 %"]
+        return values
+    van = {"vehicle": "Van 7 (2021 FORD TRANSIT)", "act_url": "", "more": "", "alerts": [line]}
+    return {**values, "title": "2 alerts for 2 vehicles", "groups": [van, {**van, "more": "3"}]}
+
+
+def _render(source: str, values: Mapping[str, Any], *, engine: Engine = _ENGINE) -> str:
+    text = Template(source, engine=engine).render(Context(dict(values), autoescape=False))
     return text[:MOST_CHARACTERS]
 
 
