@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from apprise import Apprise, AppriseAsset, NotifyBase, OverflowMode, PersistentStoreMode
 from django.conf import settings
@@ -89,7 +90,8 @@ def _open(url: str) -> NotifyBase:
 def _schemes(plugin: NotifyBase) -> set[str]:
     """All that its kind of service is called in addresses; "https" stands for several kinds."""
     known: set[str] = set()
-    for names in (plugin.protocol, plugin.secure_protocol):
+    kinds: tuple[Any, ...] = (plugin.protocol, plugin.secure_protocol)  # one name, or several
+    for names in kinds:
         known |= {names} if isinstance(names, str) else set(names or ())
     return known
 

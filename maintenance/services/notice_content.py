@@ -48,7 +48,7 @@ class Item:
         return words.get(self.event, "%(stage)s") % {"stage": self.stage.label}
 
     @property
-    def urgency(self) -> tuple[bool, int, int]:
+    def urgency(self) -> tuple[bool, int, engine.Stage]:
         severity = Severity(self.alert.severity).rank
         return self.event is not None, severity, engine.Stage(self.stage.value)
 

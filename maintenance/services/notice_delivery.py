@@ -104,4 +104,4 @@ def _parcels(entries: Sequence[OutboxEntry], now: datetime) -> list[datetime]:
         bundle=entries[0].bundle, state=State.DONE, finished_at__gt=now - HOUR
     ).exclude(bundle="")
     times = dict(rows.order_by().values_list("parcel", "finished_at"))
-    return list(times.values())
+    return [at for at in times.values() if at is not None]

@@ -56,7 +56,7 @@ def deliver(now: datetime, gather: timedelta | None = None) -> None:
 
 
 def subjects() -> list[str]:
-    return [message.subject for message in outgoing.outbox]
+    return [str(message.subject) for message in outgoing.outbox]
 
 
 def rows(**match: Any) -> list[OutboxEntry]:
