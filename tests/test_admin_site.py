@@ -65,7 +65,7 @@ ROWS: dict[str, Callable[[], Any]] = {
         vehicle=make.make_vehicle(), begins_at=NOW
     ),
     "Channel": lambda: Channel.objects.create(
-        recipient=make.make_recipient(), name="ops", url="ntfys://ntfy.example.com/secret-topic"
+        recipient=make.make_recipient(), name="ops", url="json://127.0.0.1/secret"
     ),
     "NoticeTemplate": lambda: NoticeTemplate.objects.get_or_create(
         name="alert", subject="{{ what }}", body="{{ vehicle }}"
