@@ -25,7 +25,7 @@ from integrations.models import (
     WebhookEndpoint,
 )
 from integrations.services import webhook_setup
-from maintenance.models import CodeOverride, Rule
+from maintenance.models import Channel, CodeOverride, MaintenanceMode, NoticeTemplate, Rule
 from tests import factories as make
 from tests.factories import NOW
 from tests.integrations import deliveries
@@ -62,10 +62,19 @@ ROWS: dict[str, Callable[[], Any]] = {
     "Recipient": lambda: make.make_recipient(driver=make.make_driver(), user=make.make_user()),
     "Rule": lambda: make.make_rule(vehicle=make.make_vehicle(), group=make.make_group()),
     "ServiceRecord": lambda: make.make_service(created_by=make.make_user()),
+    "MaintenanceMode": lambda: MaintenanceMode.objects.create(
+        vehicle=make.make_vehicle(), begins_at=NOW
+    ),
+    "Channel": lambda: Channel.objects.create(
+        recipient=make.make_recipient(), name="ops", url="json://127.0.0.1/secret"
+    ),
+    "NoticeTemplate": lambda: NoticeTemplate.objects.get_or_create(
+        name="alert", subject="{{ what }}", body="{{ vehicle }}"
+    )[0],
 }  # fmt: skip
 ADDABLE = {
-    "Driver", "ConnectLink", "VehicleGroup", "Make",
-    "Rule", "CodeOverride", "ServiceRecord", "Recipient",
+    "Driver", "ConnectLink", "VehicleGroup", "Make", "Rule", "CodeOverride", "ServiceRecord",
+    "Recipient", "Channel", "MaintenanceMode", "NoticeTemplate",
 }  # fmt: skip
 
 pytestmark = pytest.mark.django_db

@@ -2,9 +2,11 @@
 
 from maintenance.admin import (
     alerts,
+    channels,
     codes,
     issues,
     modes,
+    notice_templates,
     portal,
     recipients,
     rules,
@@ -14,9 +16,11 @@ from maintenance.admin import (
 
 __all__ = [
     "alerts",
+    "channels",
     "codes",
     "issues",
     "modes",
+    "notice_templates",
     "portal",
     "recipients",
     "rules",
