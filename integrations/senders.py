@@ -20,6 +20,12 @@ def register() -> None:
         label=_("Request to connect again"),
     )
     registry.register_kind(
+        link_mails.RENEW,
+        lane=registry.MAIL,
+        handler=link_mails.deliver_renew,
+        label=_("Request to renew a consent"),
+    )
+    registry.register_kind(
         fleetio_vehicles.KIND,
         lane=registry.FLEETIO,
         handler=conf.with_fleetio(fleetio_vehicles.deliver_odometer),
