@@ -3,7 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
-from integrations.services import fleetio_creation, fleetio_vehicles, link_mails
+from integrations.services import fleetio_creation, fleetio_odometers, link_mails
 
 
 def register() -> None:
@@ -20,9 +20,9 @@ def register() -> None:
         label=_("Request to connect again"),
     )
     registry.register_kind(
-        fleetio_vehicles.KIND,
+        fleetio_odometers.KIND,
         lane=registry.FLEETIO,
-        handler=conf.with_fleetio(fleetio_vehicles.deliver_odometer),
+        handler=conf.with_fleetio(fleetio_odometers.deliver_odometer),
         label=_("Odometer to Fleetio"),
     )
     registry.register_kind(

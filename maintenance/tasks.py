@@ -8,7 +8,7 @@ from fleetportal import clock
 from integrations import conf
 from integrations.clients.errors import ClientError
 from integrations.models import Vehicle
-from integrations.services import fleetio_vehicles
+from integrations.services import fleetio_odometers, fleetio_vehicles
 from maintenance.services import evaluation, fleetio_sync
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def sync_fleetio() -> int:
     client, now = conf.get_fleetio_client(), clock.now()
     try:
         matched = fleetio_vehicles.match(client=client, now=now).matched
-        fleetio_vehicles.queue_odometers(now=now)
+        fleetio_odometers.queue_odometers(now=now)
         fleetio_sync.bring_back(client=client, now=now)
     except ClientError as exc:  # a limit or an outage: the next run looks again
         logger.warning("Fleetio was not synced: %s", exc)

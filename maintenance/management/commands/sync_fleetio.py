@@ -6,7 +6,7 @@ from fleetportal import clock
 from integrations import conf
 from integrations.clients.errors import ClientError, Outcome
 from integrations.management.base import PortalCommand
-from integrations.services import fleetio_vehicles
+from integrations.services import fleetio_odometers, fleetio_vehicles
 from maintenance.services import fleetio_sync
 
 
@@ -22,7 +22,7 @@ class Command(PortalCommand):
             matched = fleetio_vehicles.match(client=client, now=now)
             for vehicle in matched.unmatched:
                 self.stdout.write(f"not in Fleetio: {vehicle} {vehicle.vin or ''}")
-            queued = fleetio_vehicles.queue_odometers(now=now)
+            queued = fleetio_odometers.queue_odometers(now=now)
             ended = fleetio_sync.bring_back(client=client, now=now)
         except ClientError as exc:
             at_limit = exc.outcome in {Outcome.WAIT, Outcome.WAIT_ALL}
