@@ -1,17 +1,57 @@
 """How this app's kinds of outgoing messages are sent, with real clients."""
 
+from datetime import datetime
+
 from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
-from maintenance.services import announcements, emails, issues, notices, wanted
+from integrations.clients.fleetio import FleetioClient
+from integrations.models import OutboxEntry
+from integrations.registry import Postponed, Sent
+from maintenance.services import (
+    announcements,
+    emails,
+    fleetio_entries,
+    issue_comments,
+    issue_creation,
+    issue_moves,
+    issues,
+    notices,
+    wanted,
+)
+
+
+def _move(
+    entry: OutboxEntry, *, client: FleetioClient, unclear: bool, now: datetime
+) -> Sent | Postponed:
+    calls = conf.issue_calls()
+    return issue_moves.deliver(entry, client=client, calls=calls, unclear=unclear, now=now)
 
 
 def register() -> None:
     registry.register_kind(
-        announcements.ISSUE,
+        issues.KIND,
         lane=registry.FLEETIO,
-        handler=conf.with_fleetio(issues.deliver),
+        handler=conf.with_fleetio(issue_creation.deliver),
         label=_("Issue in Fleetio"),
+    )
+    registry.register_kind(
+        issues.COMMENT,
+        lane=registry.FLEETIO,
+        handler=conf.with_fleetio(issue_comments.deliver),
+        label=_("Comment in Fleetio"),
+    )
+    registry.register_kind(
+        issues.MOVE,
+        lane=registry.FLEETIO,
+        handler=conf.with_fleetio(_move),
+        label=_("State of an issue in Fleetio"),
+    )
+    registry.register_kind(
+        fleetio_entries.HISTORY,
+        lane=registry.FLEETIO,
+        handler=conf.with_fleetio(fleetio_entries.deliver_history),
+        label=_("Services known to Fleetio"),
     )
     registry.register_kind(
         announcements.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")

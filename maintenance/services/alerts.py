@@ -19,6 +19,7 @@ from maintenance.engine.rules import RuleSpec
 from maintenance.models import Alert, Rule
 from maintenance.services import announcements, wording
 from maintenance.services.episodes import apply_view, reading_time, to_view
+from maintenance.services.issues import IssueEvent
 
 if TYPE_CHECKING:
     from maintenance.services.plans import Planned
@@ -116,7 +117,10 @@ def _open(alert: Alert, planned: "Planned", now: datetime) -> None:
     alert.save()
     what = "Alert came back" if again else "Alert opened"
     activity.record(f"{what}: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle)
-    announcements.announce(alert, now=now)
+    if again:
+        alert.returns = [*alert.returns, now.isoformat()]
+        alert.save()
+    announcements.announce(alert, IssueEvent.RETURNED if again else IssueEvent.OPENED, now=now)
 
 
 def _worsen(alert: Alert, planned: "Planned", now: datetime) -> None:
@@ -128,7 +132,7 @@ def _worsen(alert: Alert, planned: "Planned", now: datetime) -> None:
     activity.record(
         f"Alert is now {stage}: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle
     )
-    announcements.announce(alert, now=now)
+    announcements.announce(alert, IssueEvent.WORSE, now=now)
 
 
 def _end(

@@ -8,45 +8,22 @@ from datetime import datetime
 
 from integrations.models import OutboxEntry
 from integrations.services import outbox
-from maintenance.models import Alert, FleetioIssue, FromStage
-from maintenance.services import recipients
+from maintenance.models import Alert, FromStage
+from maintenance.services import issues, recipients
+from maintenance.services.issues import IssueEvent
 
 MAIL = "mail_alert"
 RESOLVED_MAIL = "mail_alert_resolved"
-ISSUE = "fleetio_issue"
 
 
-def announce(alert: Alert, *, now: datetime) -> None:
+def announce(alert: Alert, event: IssueEvent, *, now: datetime) -> None:
     """Write what this stage of the alert asks for. A mail never waits for an issue."""
     rule = alert.rule
     if rule is None:
         return
     if FromStage(rule.mail_from_stage).covers(alert.stage):
         _mail(alert, now)
-    if FromStage(rule.issue_from_stage).covers(alert.stage):
-        _issue(alert, now)
-
-
-def _issue(alert: Alert, now: datetime) -> None:
-    entry = outbox.enqueue(
-        ISSUE,
-        dedupe_key=f"issue:{alert.pk}",
-        payload={"alert": alert.pk},
-        about=alert,
-        vehicle=alert.vehicle,
-        now=now,
-    )
-    dropped = entry.state in {OutboxEntry.State.CANCELLED, OutboxEntry.State.DONE}
-    if dropped and not FleetioIssue.objects.filter(alert=alert).exists():
-        # The alert was over before its issue was made; now it is back and needs one.
-        tried = entry.started_at is not None
-        OutboxEntry.objects.filter(pk=entry.pk).update(
-            state=OutboxEntry.State.UNKNOWN if tried else OutboxEntry.State.PENDING,
-            next_attempt_at=now,
-            finished_at=None,
-            last_error="",
-            result="",
-        )
+    issues.follow(alert, event=event, now=now)
 
 
 def _mail(alert: Alert, now: datetime) -> None:
@@ -82,3 +59,4 @@ def withdraw(alert: Alert, *, now: datetime) -> None:
             vehicle=alert.vehicle,
             now=now,
         )
+    issues.follow(alert, event=IssueEvent.CLEARED, now=now)
