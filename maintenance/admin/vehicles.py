@@ -7,6 +7,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -16,7 +17,7 @@ from integrations.admin.base import Panel, acting_user
 from integrations.admin.vehicles import VehicleAdmin, VehicleGroupAdmin
 from integrations.models import Vehicle, VehicleGroup
 from maintenance.admin.alerts import issue_link, stage_badge, status_badge
-from maintenance.admin.service_records import ServicedForm
+from maintenance.admin.service_records import ServicedForm, state_badge
 from maintenance.models import Alert, ServiceRecord
 from maintenance.services import coverage, evaluation, services, wanted, wording
 
@@ -160,7 +161,7 @@ def _rules(vehicle: Vehicle) -> Panel:
 
 
 def _services(vehicle: Vehicle, unit: str) -> Panel:
-    rows = vehicle.services.select_related("created_by")[:20]
+    rows = vehicle.services.shown().order_by("-is_proposed", "-done_on", "-pk")[:20]
     return Panel(
         title=_("Services"),
         headers=(_("Service"), _("Done on"), _("Odometer"), _("Source"), _("Note")),
@@ -170,10 +171,23 @@ def _services(vehicle: Vehicle, unit: str) -> Panel:
                 row.done_on,
                 words.distance(row.odometer_km, unit),
                 row.get_source_display(),
-                row.note or words.NOTHING,
+                _to_confirm(row) if row.is_proposed else row.note or words.NOTHING,
             )
             for row in rows
         ],
         empty=_("None recorded: intervals start with the first one."),
         more=words.list_url(ServiceRecord, f"vehicle__id__exact={vehicle.pk}"),
+    )
+
+
+def _to_confirm(row: ServiceRecord) -> str:
+    """Where a person says whether it was done; the list has the buttons."""
+    waiting = f"state=proposed&vehicle__id__exact={row.vehicle_id}"
+    url = words.list_url(ServiceRecord, waiting)
+    return format_html(
+        '{} {} <a href="{}">{}</a>',
+        state_badge(row),
+        row.note,
+        url,
+        _("Confirm or dismiss"),
     )

@@ -39,7 +39,8 @@ _RULES = Prepared(lambda: Rule.objects.enabled().order_by("pk"))
 _made: tuple[Rows, _Rules] = ([], {})
 _SERVICES = Prepared(
     lambda: (
-        ServiceRecord.objects.filter(vehicle=given("vehicle", BigIntegerField))
+        ServiceRecord.objects.counting()
+        .filter(vehicle=given("vehicle", BigIntegerField))
         .order_by("done_on", "pk")
         .values_list("topic", "done_on", "odometer_km")
     )
