@@ -57,12 +57,13 @@ def _is_there(comments: Iterable[Comment], wanted: str) -> bool:
 
 
 def _issue_says_it(entry: OutboxEntry, alert: Alert) -> bool:
-    """Whether the issue was made after this had happened, and shows it already."""
-    if entry.payload["event"] not in _SAID_BY_THE_ISSUE:
-        return False
+    """Whether the issue was made after this had happened, and shows what came of it."""
     made = issues.entries(alert).filter(kind=issues.KIND).first()
-    said = made.payload.get("told") if made else None
-    return bool(said == [entry.payload["life"], entry.payload["stage"]])
+    life, stage = (made.payload.get("told") if made else None) or (0, "")
+    of = entry.payload
+    if of["life"] != life:
+        return bool(of["life"] < life)
+    return of["event"] in _SAID_BY_THE_ISSUE and of["stage"] == stage
 
 
 def _is_gone(client: CommentClient, issue: FleetioIssue, now: datetime) -> bool:

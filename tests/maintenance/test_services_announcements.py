@@ -4,13 +4,14 @@ import pytest
 
 from integrations.models import OutboxEntry, Vehicle
 from maintenance.models import Alert, Recipient, Rule
-from maintenance.services import alerts, announcements
+from maintenance.services import alerts, announcements, issues
+from maintenance.services.issues import IssueEvent
 from tests.factories import NOW, make_alert, make_rule, make_vehicle
 from tests.maintenance.cars import HOUR, add_default_rules, open_alert, rule_of, say, states
 
 pytestmark = pytest.mark.django_db
 
-ISSUE, MAIL, RESOLVED = announcements.ISSUE, announcements.MAIL, announcements.RESOLVED_MAIL
+ISSUE, MAIL, RESOLVED = issues.KIND, announcements.MAIL, announcements.RESOLVED_MAIL
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +184,7 @@ def test_after_a_not_needed_issue_a_return_looks_before_it_makes_one(car: Vehicl
 def test_announcing_twice_writes_once() -> None:
     alert = make_alert(rule=rule_of("oil_life"))
     for _ in range(2):
-        announcements.announce(alert, now=NOW)
+        announcements.announce(alert, IssueEvent.OPENED, now=NOW)
 
     assert states(ISSUE) == ["pending"]
     assert Recipient.objects.count() == 1
@@ -193,6 +194,6 @@ def test_an_alert_whose_rule_is_gone_announces_nothing() -> None:
     alert = make_alert(rule=make_rule())
     Alert.objects.filter(pk=alert.pk).update(rule=None)
     alert.refresh_from_db()
-    announcements.announce(alert, now=NOW)
+    announcements.announce(alert, IssueEvent.OPENED, now=NOW)
 
     assert not OutboxEntry.objects.exists()

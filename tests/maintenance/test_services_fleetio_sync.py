@@ -118,14 +118,14 @@ def test_an_interval_that_was_resolved_there_records_a_service(
     assert ServiceRecord.objects.filter(source="fleetio").count() == 1
 
 
-def test_an_interval_that_was_closed_there_records_no_service(
-    sandbox: Sandbox, car: Vehicle
-) -> None:
+def test_an_interval_that_was_closed_there_starts_again_too(sandbox: Sandbox, car: Vehicle) -> None:
     alert = interval_alert(car)
-    move(sandbox, deliver(), "close", NOW + HOUR)
+    issue = deliver()
+    move(sandbox, issue, "close", NOW + HOUR)
 
     assert bring_back(NOW + 2 * HOUR) == 1
-    assert not ServiceRecord.objects.filter(source="fleetio").exists()
+    record = ServiceRecord.objects.get(source="fleetio")
+    assert record.reference == f"issue:{issue.fleetio_id}"
     alert.refresh_from_db()
     assert alert.resolution == Alert.Resolution.FLEETIO
 

@@ -15,7 +15,7 @@ from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_befo
 from integrations.services import delivery, fleetio_vehicles, outbox
 from integrations.services.delivery import DeliveryCount
 from maintenance.models import Alert, FleetioIssue, Rule
-from maintenance.services import alerts, issues
+from maintenance.services import alerts, issue_creation, issues
 from tests.factories import NOW, make_alert, make_vehicle
 from tests.maintenance.cars import HOUR, add_default_rules, open_alert, say
 
@@ -169,7 +169,7 @@ def test_the_marker_is_found_among_other_issues_and_without_descriptions_in_the_
 
     other = make_alert(vehicle=make_vehicle(), topic="other")
     client = conf.get_fleetio_client()
-    client.create_issue(issue_creation.draft(other, car.fleetio_id or 0, None))
+    client.create_issue(issue_creation.draft(other, car, car.fleetio_id or 0))
     open_alert(car)
     sandbox.fleetio.faults.add(dropped_after(**POST))
     only_list: dict[str, Any] = {"method": "GET", "pattern": r"/issues$", "times": FOREVER}
@@ -338,10 +338,10 @@ def test_priorities_are_asked_for_once_in_a_while(sandbox: Sandbox, car: Vehicle
 def test_distances_in_an_issue_are_in_the_portals_unit(sandbox: Sandbox) -> None:
     evidence = {"odometer_km": 80467.2, "due_odometer_km": 80000.0, "due_on": "2026-03-01"}
     alert = make_alert(evidence=evidence, reported_at=None)
-    assert "Odometer: 50,000 mi" in issue_creation.draft(alert, 1, None).description
+    assert "Odometer: 50,000 mi" in issue_creation.draft(alert, alert.vehicle, 1).description
 
     PortalSettings(distance_unit="km").save()
-    draft = issue_creation.draft(alert, 1, None)
+    draft = issue_creation.draft(alert, alert.vehicle, 1)
     assert "Odometer: 80,467 km" in draft.description
     assert "Due on: " in draft.description
     assert draft.reported_at == NOW
