@@ -74,6 +74,7 @@ app.conf.beat_schedule = {
     "sync-fleetio": _every(900, "maintenance.tasks.sync_fleetio"),
     "evaluate-due-vehicles": _every(60, "maintenance.tasks.evaluate_due_vehicles"),
     "evaluate-all-vehicles": _every(3600, "maintenance.tasks.evaluate_all_vehicles"),
+    "tend-alerts": _every(60, "maintenance.tasks.tend_alerts"),
 }
 
 

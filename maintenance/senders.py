@@ -9,7 +9,6 @@ from integrations.clients.fleetio import FleetioClient
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
 from maintenance.services import (
-    announcements,
     emails,
     fleetio_entries,
     issue_comments,
@@ -17,6 +16,7 @@ from maintenance.services import (
     issue_moves,
     issues,
     notices,
+    notifying,
     wanted,
 )
 
@@ -54,10 +54,10 @@ def register() -> None:
         label=_("Services known to Fleetio"),
     )
     registry.register_kind(
-        announcements.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")
+        notifying.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")
     )
     registry.register_kind(
-        announcements.RESOLVED_MAIL,
+        notifying.RESOLVED_MAIL,
         lane=registry.MAIL,
         handler=emails.deliver_resolved,
         label=_("Resolved mail"),

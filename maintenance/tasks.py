@@ -9,7 +9,7 @@ from integrations import conf
 from integrations.clients.errors import ClientError
 from integrations.models import Vehicle
 from integrations.services import fleetio_odometers, fleetio_vehicles
-from maintenance.services import evaluation, fleetio_sync
+from maintenance.services import evaluation, fleetio_sync, outages, tending
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,18 @@ def evaluate_due_vehicles() -> int:
 @shared_task
 def evaluate_all_vehicles() -> int:
     """The calendar moves on without any reading."""
-    return evaluation.evaluate_all(now=clock.now())[0]
+    now = clock.now()
+    # What many vehicles of a make have in common is found before it is said of each.
+    outages.look(now=now)
+    return evaluation.evaluate_all(now=now)[0]
+
+
+@shared_task
+def tend_alerts() -> int:
+    """Snoozes and holds end, reminders come round."""
+    now = clock.now()
+    outages.look(now=now)
+    return tending.tend(now=now).done
 
 
 @shared_task

@@ -14,7 +14,7 @@ from integrations.sandbox import Sandbox
 from integrations.services import connect_links, link_mails
 from integrations.services.measures import KM_PER_MILE
 from maintenance.models import Alert, Rule
-from maintenance.services import alerts, services
+from maintenance.services import acts, services
 
 USER, PASSWORD = "admin", "demo"
 MECHANIC = "mona"
@@ -61,7 +61,7 @@ def leave_something_to_do(now: datetime) -> None:
     mechanic = get_user_model().objects.get(username=MECHANIC)
     alert = Alert.objects.announced().filter(kind=Rule.Kind.TROUBLE_CODE).first()
     if alert is not None:
-        alerts.acknowledge(alert, user=mechanic, note="Booked for Thursday", now=now)
+        acts.acknowledge(alert, user=mechanic, note="Booked for Thursday", now=now)
     waiting = connect_links.invite(email="sam.newcomer@example.com", name="Sam Newcomer", now=now)
     link_mails.send(connect_links.create(waiting, now=now), now=now)
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from integrations.models import Driver, OutboxEntry, Reading, Vehicle, WebhookEvent
 from integrations.services import fleetio_odometers
 from maintenance.models import Alert, FleetioIssue
-from maintenance.services import announcements
+from maintenance.services import notifying
 
 
 def rows() -> list[tuple[str, str]]:
@@ -30,7 +30,7 @@ def rows() -> list[tuple[str, str]]:
         .order_by("rule__name", "status")
     ):
         found.append((f"Alerts: {name}", f"{count} {Alert.Status(status).label.lower()}"))
-    mails = done.filter(kind__in=[announcements.MAIL, announcements.RESOLVED_MAIL]).count()
+    mails = done.filter(kind__in=[notifying.MAIL, notifying.RESOLVED_MAIL]).count()
     return [
         *found,
         ("Fleetio issues", f"{FleetioIssue.objects.count()}"),

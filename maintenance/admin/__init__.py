@@ -3,6 +3,7 @@
 from maintenance.admin import (
     alerts,
     issues,
+    modes,
     portal,
     recipients,
     rules,
@@ -13,6 +14,7 @@ from maintenance.admin import (
 __all__ = [
     "alerts",
     "issues",
+    "modes",
     "portal",
     "recipients",
     "rules",

@@ -2,25 +2,24 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
-from fleetportal import clock
 from fleetportal.site import Tile
-from integrations.admin import confirm, words
-from integrations.admin.base import Panel, ReadOnlyAdmin, acting_user
+from integrations.admin import words
+from integrations.admin.base import Panel, ReadOnlyAdmin
 from integrations.admin.panels import outgoing, timeline
 from integrations.services import outbox
 from maintenance.admin import rule_words
+from maintenance.admin.alert_actions import AlertActions
 from maintenance.models import Alert, FleetioIssue, Stage
-from maintenance.services import alerts, services, wording
+from maintenance.services import wording
 
 Status = Alert.Status
 _LEVELS = {
@@ -79,22 +78,31 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 @admin.register(Alert)
-class AlertAdmin(ReadOnlyAdmin):
+class AlertAdmin(AlertActions, ReadOnlyAdmin):
     list_display = (
         "summary",
         "vehicle",
         "shown_stage",
+        "shown_severity",
         "shown_status",
         "opened",
         "topic",
         "issue",
-        "acknowledged_by",
+        "acknowledged_name",
     )
-    list_filter = (StatusFilter, "stage", "kind", "topic", "vehicle__group")
+    list_filter = (
+        StatusFilter,
+        "stage",
+        "severity",
+        "held_because",
+        "kind",
+        "topic",
+        "vehicle__group",
+    )
     search_fields = ("summary", "topic", "subject", "vehicle__vin", "vehicle__name", "rule__name")
-    list_select_related = ("vehicle", "fleetio_issue", "acknowledged_by")
+    list_select_related = ("vehicle", "fleetio_issue")
     date_hierarchy = "opened_at"
-    actions = ("acknowledge", "resolve", "mark_serviced")
+    actions = ("acknowledge", "snooze", "waive", "resolve", "reopen", "mark_serviced")
     empty_hint = gettext_lazy(
         "No alert: nothing needs maintenance as far as the cars say. What is over is found with"
         " the filter “Resolved”."
@@ -105,9 +113,9 @@ class AlertAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("summary", "vehicle_link"),
-                    ("shown_stage", "shown_status"),
+                    ("shown_stage", "shown_severity", "shown_status"),
                     ("opened", "last_reading"),
-                    "issue",
+                    ("issue", "shown_quiet"),
                 )
             },
         ),
@@ -116,8 +124,9 @@ class AlertAdmin(ReadOnlyAdmin):
             gettext_lazy("What people did"),
             {
                 "fields": (
-                    ("acknowledged_at", "acknowledged_by"),
-                    "snoozed_until",
+                    ("acknowledged_at", "acknowledged_name"),
+                    ("waived_at", "waived_name"),
+                    ("snoozed_until", "remind_at", "escalate_at"),
                     ("resolved_at", "resolution", "resolved_by"),
                     "note",
                 )
@@ -131,7 +140,7 @@ class AlertAdmin(ReadOnlyAdmin):
                     "topic",
                     "subject",
                     "pending_since",
-                    "times_opened",
+                    ("times_opened", "flapping_since"),
                     "worst",
                     "evidence",
                 ),
@@ -141,6 +150,8 @@ class AlertAdmin(ReadOnlyAdmin):
     readonly_fields = (
         "vehicle_link",
         "shown_stage",
+        "shown_severity",
+        "shown_quiet",
         "shown_status",
         "opened",
         "last_reading",
@@ -151,7 +162,7 @@ class AlertAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request)
-        rows = rows.select_related("rule", "vehicle", "fleetio_issue", "acknowledged_by")
+        rows = rows.select_related("rule", "vehicle", "fleetio_issue")
         return words.with_unit(rows)
 
     @admin.display(description=gettext_lazy("vehicle"))
@@ -161,6 +172,21 @@ class AlertAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("stage"), ordering="stage")
     def shown_stage(self, alert: Alert) -> str:
         return stage_badge(alert)
+
+    @admin.display(description=gettext_lazy("severity"))
+    def shown_severity(self, alert: Alert) -> str:
+        return alert.get_severity_display()
+
+    @admin.display(description=gettext_lazy("who hears of it"))
+    def shown_quiet(self, alert: Alert) -> str:
+        """Why people hear nothing at the moment, if so."""
+        if alert.held_because:
+            return _("Nobody for now: %(why)s") % {"why": alert.get_held_because_display()}
+        if alert.waived_at:
+            return _("Nobody until it has cleared: it will not be fixed")
+        if alert.flapping_since:
+            return _("It comes and goes: said once, then when it stays away for a day")
+        return words.NOTHING
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def shown_status(self, alert: Alert) -> str:
@@ -199,67 +225,6 @@ class AlertAdmin(ReadOnlyAdmin):
 
     def get_panels(self, request: HttpRequest, obj: Alert) -> list[Panel]:
         return [outgoing(outbox.entries_about(obj)), timeline(obj)]
-
-    @admin.action(description=gettext_lazy("Acknowledge"), permissions=["act"])
-    def acknowledge(
-        self, request: HttpRequest, queryset: QuerySet[Alert]
-    ) -> TemplateResponse | None:
-        form = confirm.bind(confirm.NoteForm, request)
-        if not form.is_valid():
-            return confirm.page(
-                self,
-                request,
-                queryset,
-                action="acknowledge",
-                title=_("Acknowledge alerts"),
-                text=_("You take care of these; everybody sees that you do."),
-                button=_("Acknowledge"),
-                form=form,
-            )
-        now, user, note = clock.now(), acting_user(request), form.cleaned_data["note"]
-        done = sum(alerts.acknowledge(row, user=user, now=now, note=note) for row in queryset)
-        text = ngettext("%(count)d alert acknowledged.", "%(count)d alerts acknowledged.", done)
-        self._tell(request, text, done)
-        return None
-
-    @admin.action(description=gettext_lazy("Resolve"), permissions=["act"])
-    def resolve(self, request: HttpRequest, queryset: QuerySet[Alert]) -> TemplateResponse | None:
-        form = confirm.bind(confirm.NoteForm, request)
-        if not form.is_valid():
-            return confirm.page(
-                self,
-                request,
-                queryset,
-                action="resolve",
-                title=_("Resolve alerts"),
-                text=_(
-                    "They end now, messages not sent yet are cancelled, and those who were told"
-                    " hear that it is over. If the work was done, choose “Mark serviced” instead."
-                ),
-                button=_("Resolve"),
-                form=form,
-                is_destructive=True,
-            )
-        now, user, note = clock.now(), acting_user(request), form.cleaned_data["note"]
-        done = sum(alerts.resolve(row, user=user, now=now, note=note) for row in queryset)
-        text = ngettext("%(count)d alert resolved.", "%(count)d alerts resolved.", done)
-        self._tell(request, text, done)
-        return None
-
-    @admin.action(description=gettext_lazy("Mark serviced"), permissions=["act"])
-    def mark_serviced(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
-        now, user = clock.now(), acting_user(request)
-        done = sum(services.mark_serviced(row, now=now, user=user) for row in queryset)
-        text = ngettext(
-            "%(count)d service recorded, today and at the present odometer.",
-            "%(count)d services recorded, today and at the present odometer.",
-            done,
-        )
-        self._tell(request, text, done)
-
-    def _tell(self, request: HttpRequest, text: str, count: int) -> None:
-        level = messages.SUCCESS if count else messages.WARNING
-        self.message_user(request, text % {"count": count}, level)
 
     def get_tiles(self, request: HttpRequest) -> list[Tile]:
         counts = Alert.objects.announced().aggregate(

@@ -18,6 +18,7 @@ from integrations.admin.vehicles import VehicleAdmin, VehicleGroupAdmin
 from integrations.models import Vehicle, VehicleGroup
 from maintenance.admin.alerts import issue_link, stage_badge, status_badge
 from maintenance.admin.service_records import ServicedForm, state_badge
+from maintenance.admin.vehicle_modes import VehicleModeActions
 from maintenance.models import Alert, ServiceRecord
 from maintenance.services import coverage, evaluation, services, wanted, wording
 
@@ -25,9 +26,9 @@ admin.site.unregister([Vehicle, VehicleGroup])
 
 
 @admin.register(Vehicle)
-class MaintainedVehicleAdmin(VehicleAdmin):
+class MaintainedVehicleAdmin(VehicleModeActions, VehicleAdmin):
     list_display = (*VehicleAdmin.list_display[:1], "open_alerts", *VehicleAdmin.list_display[1:])
-    actions = (*VehicleAdmin.actions, "evaluate_rules", "mark_serviced")
+    actions = (*VehicleAdmin.actions, "evaluate_rules", "mark_serviced", "begin_mode", "end_mode")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         needs_somebody = ~Q(alerts__status__in=[Alert.Status.PENDING, Alert.Status.RESOLVED])

@@ -196,16 +196,30 @@ def _clear(
     spec: RuleSpec,
     now: datetime,
 ) -> Step:
-    at = finding.recorded_at or now
     if episode is None:
-        if previous is None or not _is_silenced(previous, spec, now):
-            return Step(action=Action.NOTHING, episode=None)
-        seen = replace(previous, cleared_since_resolved=True, last_clear_at=at)
-        return Step(action=Action.NOTE_CLEAR, episode=seen)
+        return _clear_resolved(previous, finding, spec, now)
     if not episode.is_open:
         return Step(action=Action.DROP, episode=episode)
+    return _clear_open(episode, finding, spec, now)
+
+
+def _clear_resolved(
+    previous: EpisodeView | None, finding: Finding, spec: RuleSpec, now: datetime
+) -> Step:
+    """What a person closed while it fired has cleared: from here on it may come back."""
+    if previous is None or not _is_silenced(previous, spec, now):
+        return Step(action=Action.NOTHING, episode=None)
+    at = finding.recorded_at or now
+    seen = replace(previous, cleared_since_resolved=True, last_clear_at=at)
+    return Step(action=Action.NOTE_CLEAR, episode=seen)
+
+
+def _clear_open(episode: EpisodeView, finding: Finding, spec: RuleSpec, now: datetime) -> Step:
+    """One reading more towards the end, unless a person keeps it open against that reading."""
+    at = finding.recorded_at or now
     mine, last = episode.rule_id == finding.rule_id, episode.last_clear_at
-    if mine and last is not None and at <= last:
+    is_counted = mine and last is not None and at <= last
+    if is_counted or episode.is_kept_open(at, by_calendar=finding.recorded_at is None):
         return Step(action=Action.NOTHING, episode=episode)
     counted = replace(
         episode,

@@ -61,7 +61,8 @@ class EpisodeView:
     episode waits for: opening while pending; while open, a worse stage that only readings of
     exactly 0 speak for. `last_firing_at` and `last_clear_at` are the recorded_at of the last
     counted reading of that direction; `resolved_at` is the portal's time.
-    `resolved_by_person` also stands for Fleetio.
+    `resolved_by_person` also stands for Fleetio. `reopened_by_person_at` is the portal's time at
+    which somebody said that it is not over: what the car said until then cannot end it.
     """
 
     subject: str
@@ -78,6 +79,7 @@ class EpisodeView:
     resolved_at: datetime | None = None
     resolved_by_person: bool = False
     cleared_since_resolved: bool = False
+    reopened_by_person_at: datetime | None = None
 
     @property
     def needs_proof_of_clear(self) -> bool:
@@ -90,3 +92,16 @@ class EpisodeView:
             self.is_resolved and self.resolved_by_person and not self.cleared_since_resolved
         )
         return self.is_open or closed_early
+
+    def is_kept_open(self, at: datetime, *, by_calendar: bool) -> bool:
+        """Whether a person's reopening stands against a CLEAR of this time.
+
+        A reading taken after it may end it. The calendar says the same before and after, so it
+        has to have said the opposite in between.
+        """
+        since = self.reopened_by_person_at
+        if since is None:
+            return False
+        if by_calendar:
+            return self.last_firing_at is None or self.last_firing_at <= since
+        return at <= since

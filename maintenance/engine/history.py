@@ -107,6 +107,8 @@ def is_disproved(row: EpisodeView, life: Life) -> bool:
     A stage never falls: where it is lower now, the episode ended in between and another began.
     """
     true = life.episode
+    if row.reopened_by_person_at is not None:
+        return False  # people know better; the readings to come may end it
     if true is None or not row.is_open:
         return true is None
     return not true.is_open or (

@@ -148,6 +148,7 @@ class RuleSpec:
     clear_readings: int
     freshness: timedelta = timedelta(hours=72)
     reopen_window: timedelta = timedelta(days=14)
+    repeat: timedelta | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.condition, _CONDITIONS[self.kind]):

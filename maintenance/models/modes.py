@@ -77,5 +77,6 @@ class MaintenanceMode(models.Model):
     def clean(self) -> None:
         if (self.vehicle is None) == (self.group is None):
             raise ValidationError(gettext("Choose a vehicle or a group, not both."))
-        if self.ends_at and self.begins_at and self.ends_at <= self.begins_at:
+        begins_at: datetime | None = self.begins_at  # what was typed may be no time at all
+        if self.ends_at and begins_at and self.ends_at <= begins_at:
             raise ValidationError({"ends_at": gettext("This is before it begins.")})

@@ -311,6 +311,7 @@ class Rule(models.Model):
             clear_readings=self.clear_readings or engine.DEFAULT_CLEAR_READINGS[kind],
             freshness=timedelta(hours=self.freshness_hours),
             reopen_window=timedelta(days=self.reopen_days),
+            repeat=timedelta(days=7 if self.repeat_days is None else self.repeat_days) or None,
         )
 
     def _condition(self, kind: engine.Kind) -> engine.Condition:

@@ -1,25 +1,26 @@
-"""The life of alerts: what the engine decided, and what people do.
+"""The life of alerts, as the engine decides it; what people do with them is in `acts`.
 
-Each function runs inside a transaction that holds the vehicle's lock, or takes it.
+Each function runs inside a transaction that holds the vehicle's lock.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from integrations.models import PortalSettings, Vehicle
 from integrations.services import activity
+from maintenance.engine import flapping
 from maintenance.engine.episodes import Action
 from maintenance.engine.findings import Finding
 from maintenance.engine.rules import RuleSpec
-from maintenance.models import Alert, Rule
+from maintenance.models import Alert, Rule, Severity, Stage
 from maintenance.services import announcements, wording
+from maintenance.services.announcements import Event
 from maintenance.services.episodes import apply_view, reading_time, to_view
-from maintenance.services.issues import IssueEvent
 
 if TYPE_CHECKING:
     from maintenance.services.plans import Planned
@@ -45,7 +46,7 @@ def apply(vehicle: Vehicle, planned: "Planned", *, now: datetime) -> None:
             apply_view(planned.alert, view)
             serviced = planned.alert.kind == Rule.Kind.SERVICE_INTERVAL
             how = Alert.Resolution.SERVICED if serviced else Alert.Resolution.CLEARED
-            _end(planned.alert, how, now=now)
+            end(planned.alert, how, now=now)
         case Action.DROP if planned.alert:
             planned.alert.delete()
         case Action.NOTE_CLEAR if planned.previous:
@@ -92,7 +93,17 @@ def _describe(alert: Alert, planned: "Planned") -> None:
         apply_view(alert, view)
     alert.rule, alert.kind = rule, rule.kind
     alert.evidence = evidence(rule, finding)
+    alert.severity = _severity(rule, finding, alert.stage)
     alert.summary = wording.summary(rule, finding, PortalSettings.load().distance_unit)
+
+
+def _severity(rule: Rule, finding: Finding, stage: str) -> str:
+    """The rule's own, else what is known of the code, else by the stage."""
+    known = finding.evidence.get("severity")
+    if rule.severity or known in Severity.values:
+        return str(rule.severity or known)
+    by_stage = {Stage.SOON: Severity.LOW, Stage.DUE: Severity.MEDIUM, Stage.OVERDUE: Severity.HIGH}
+    return by_stage[Stage(stage)]
 
 
 def evidence(rule: Rule, finding: Finding) -> dict[str, Any]:
@@ -105,22 +116,98 @@ def evidence(rule: Rule, finding: Finding) -> dict[str, Any]:
 def _open(alert: Alert, planned: "Planned", now: datetime) -> None:
     again = alert.resolved_at is not None
     _describe(alert, planned)
-    alert.opened_at = alert.opened_at if again else now
     alert.reported_at = reading_time(planned.step.episode, now) if planned.step.episode else now
-    alert.times_opened += 1
-    alert.resolved_at = None
-    alert.resolution = ""
-    alert.resolved_by = None
-    alert.cleared_since_resolved = False
-    alert.acknowledged_at = alert.acknowledged_by = alert.snoozed_until = None
+    if again:
+        window = timedelta(days=planned.rule.reopen_days)
+        _come_back(alert, "Alert came back", window=window, now=now)
+        return
+    alert.opened_at = now
+    alert.times_opened = 1
     alert.status = alert.settled_status(now)
     alert.save()
-    what = "Alert came back" if again else "Alert opened"
-    activity.record(f"{what}: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle)
-    if again:
-        alert.returns = [*alert.returns, now.isoformat()]
-        alert.save()
-    announcements.announce(alert, IssueEvent.RETURNED if again else IssueEvent.OPENED, now=now)
+    activity.record(f"Alert opened: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle)
+    announcements.announce(alert, Event.OPENED, now=now)
+
+
+def reopen(
+    alert: Alert, *, now: datetime, user: User | None = None, name: str = "", note: str = ""
+) -> None:
+    """A person opened it again; the caller holds its lock and knows that nothing stands against."""
+    alert.reopened_by_person_at = now
+    alert.clear_count = 0
+    alert.note = note or alert.note
+    window = timedelta(days=alert.rule.reopen_days if alert.rule else 0)
+    _come_back(alert, "Alert reopened", window=window, now=now, user=user, name=name)
+
+
+def _come_back(
+    alert: Alert,
+    what: str,
+    *,
+    window: timedelta,
+    now: datetime,
+    user: User | None = None,
+    name: str = "",
+) -> None:
+    """The same row, but a new life with its own announcements; what comes and goes has one."""
+    before = [datetime.fromisoformat(each) for each in alert.returns]
+    returns = flapping.returned(before, now=now, window=window)
+    alert.returns = [at.isoformat() for at in returns]
+    already_flapping = alert.flapping_since is not None
+    if flapping.is_flapping(returns):
+        alert.flapping_since = alert.flapping_since or now
+    if not already_flapping:
+        alert.times_opened += 1
+        alert.announced_stage = ""
+    alert.resolved_at = alert.resolved_by = None
+    alert.resolution = ""
+    alert.cleared_since_resolved = False
+    alert.acknowledged_at = alert.acknowledged_by = alert.snoozed_until = alert.waived_at = None
+    alert.acknowledged_name = alert.waived_name = ""
+    alert.status = alert.settled_status(now)
+    alert.save()
+    activity.record(
+        f"{what}: {alert.summary}",
+        now=now,
+        about=alert,
+        vehicle=alert.vehicle,
+        user=user,
+        actor=name,
+    )
+    if already_flapping:
+        announcements.flaps_on(alert, now=now)
+    else:
+        event = Event.FLAPPING if alert.flapping_since else Event.RETURNED
+        announcements.announce(alert, event, now=now)
+
+
+def open_without_vehicle(
+    rule: Rule, *, subject: str, summary: str, evidence: dict[str, Any], now: datetime
+) -> bool:
+    """An alert about many vehicles at once. False when it is open already."""
+    alert = Alert(
+        rule=rule,
+        kind=rule.kind,
+        topic=rule.topic,
+        subject=subject,
+        summary=summary,
+        stage=Stage.DUE,
+        severity=rule.severity or Severity.MEDIUM,
+        evidence={**evidence, "rule": {"id": rule.pk, "name": rule.name}},
+        pending_since=now,
+        opened_at=now,
+        reported_at=now,
+        times_opened=1,
+        status=Alert.Status.OPEN,
+    )
+    try:
+        with transaction.atomic():
+            alert.save()
+    except IntegrityError:  # somebody else opened it at this moment
+        return False
+    activity.record(f"Alert opened: {summary}", now=now, about=alert)
+    announcements.announce(alert, Event.OPENED, now=now)
+    return True
 
 
 def _worsen(alert: Alert, planned: "Planned", now: datetime) -> None:
@@ -132,10 +219,10 @@ def _worsen(alert: Alert, planned: "Planned", now: datetime) -> None:
     activity.record(
         f"Alert is now {stage}: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle
     )
-    announcements.announce(alert, IssueEvent.WORSE, now=now)
+    announcements.announce(alert, Event.WORSE, now=now)
 
 
-def _end(
+def end(
     alert: Alert,
     how: Alert.Resolution,
     *,
@@ -143,14 +230,17 @@ def _end(
     user: User | None = None,
     note: str = "",
 ) -> None:
-    was_open = alert.opened_at is not None
-    if not was_open:
+    """It is over. What was only waiting for its hold leaves nothing behind."""
+    if alert.opened_at is None:
         alert.delete()
         return
     alert.resolved_at, alert.resolution = now, how
     alert.resolved_by = user
     alert.note = note or alert.note
-    alert.snoozed_until = None
+    alert.snoozed_until = alert.remind_at = alert.escalate_at = None
+    alert.reopened_by_person_at = None
+    if alert.held_because != Alert.Hold.MAINTENANCE:  # a mode says at its end what it held
+        alert.held_because = ""
     alert.status = alert.settled_status(now)
     alert.save()
     activity.record(
@@ -160,12 +250,12 @@ def _end(
         vehicle=alert.vehicle,
         user=user,
     )
-    announcements.withdraw(alert, now=now)
+    announcements.ended(alert, now=now)
 
 
 def disprove(alert: Alert, *, now: datetime) -> None:
     """Readings that came late say that it is over, or never was."""
-    _end(alert, Alert.Resolution.CLEARED, now=now)
+    end(alert, Alert.Resolution.CLEARED, now=now)
 
 
 def hand_over(
@@ -178,7 +268,7 @@ def hand_over(
     """Give alerts of rules that no longer apply to the rule now in force, or end them."""
     for alert, heir in orphans(unresolved, rules):
         if heir is None:
-            _end(alert, Alert.Resolution.RULE, now=now)
+            end(alert, Alert.Resolution.RULE, now=now)
             continue
         alert.rule, alert.kind = heir, heir.kind
         alert.save()
@@ -200,46 +290,3 @@ def orphans(
         for alert in unresolved
         if alert.rule_id not in in_force
     ]
-
-
-def locked(alert: Alert) -> Alert:
-    """The alert as it stands now, with its vehicle locked against evaluation."""
-    if alert.vehicle_id:
-        Vehicle.objects.select_for_update().filter(pk=alert.vehicle_id).first()
-    return Alert.objects.select_related("rule", "vehicle").get(pk=alert.pk)
-
-
-@transaction.atomic
-def acknowledge(alert: Alert, *, user: User, now: datetime, note: str = "") -> bool:
-    """A person takes care of it. False when there is nothing to acknowledge."""
-    alert = locked(alert)
-    if alert.resolved_at or alert.opened_at is None or alert.acknowledged_at:
-        return False
-    alert.acknowledged_at = now
-    alert.acknowledged_by = user
-    alert.note = note or alert.note
-    alert.status = alert.settled_status(now)
-    alert.save()
-    activity.record(
-        f"Acknowledged: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle, user=user
-    )
-    return True
-
-
-@transaction.atomic
-def resolve(
-    alert: Alert,
-    *,
-    now: datetime,
-    user: User | None = None,
-    how: Alert.Resolution = Alert.Resolution.PERSON,
-    note: str = "",
-) -> bool:
-    """End it by decision. It stays ended while the car goes on reporting the same, until the
-    reopen window is over. False when it was over already.
-    """
-    alert = locked(alert)
-    if alert.resolved_at:
-        return False
-    _end(alert, how, now=now, user=user, note=note)
-    return True

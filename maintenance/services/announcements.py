@@ -1,62 +1,138 @@
-"""Who hears of an alert: outbox rows for mails and for the Fleetio issue.
+"""What is said of an alert, when, and what keeps it from being said.
 
-Written in the transaction that decided them, each once: the key names the alert, the time it
-opened, the stage and the recipient.
+Written in the transaction that decided it. To whom and how is `notifying`'s; what Fleetio hears
+is `issues`'.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from integrations.models import OutboxEntry
-from integrations.services import outbox
+from integrations.services import activity
 from maintenance.models import Alert, FromStage
-from maintenance.services import issues, recipients
+from maintenance.services import inhibition, issues, notifying
 from maintenance.services.issues import IssueEvent
+from maintenance.services.notifying import Event
 
-MAIL = "mail_alert"
-RESOLVED_MAIL = "mail_alert_resolved"
+__all__ = ["Event", "announce", "ended", "flaps_on", "release", "remind", "settle", "waived"]
+
+_TO_FLEETIO = {
+    Event.OPENED: IssueEvent.OPENED,
+    Event.RELEASED: IssueEvent.OPENED,
+    Event.WORSE: IssueEvent.WORSE,
+    Event.RETURNED: IssueEvent.RETURNED,
+    Event.FLAPPING: IssueEvent.FLAPPING,
+}
 
 
-def announce(alert: Alert, event: IssueEvent, *, now: datetime) -> None:
-    """Write what this stage of the alert asks for. A mail never waits for an issue."""
+def announce(alert: Alert, event: Event, *, now: datetime) -> None:
+    """Tell whom the rule names, unless a person or the circumstances ask for quiet."""
     rule = alert.rule
-    if rule is None:
+    if rule is None or alert.waived_at or _is_snoozed(alert, now):
         return
+    if held := inhibition.why_held(alert, now=now):
+        _hold(alert, held, now)
+        return
+    alert.held_because = ""
+    alert.announced_stage = alert.stage
+    _plan_next(alert, now)
+    alert.save()
     if FromStage(rule.mail_from_stage).covers(alert.stage):
-        _mail(alert, now)
-    issues.follow(alert, event=event, now=now)
+        notifying.tell(alert, event=event, now=now)
+    if event in _TO_FLEETIO:
+        issues.follow(alert, event=_TO_FLEETIO[event], now=now)
 
 
-def _mail(alert: Alert, now: datetime) -> None:
-    # A stage that nobody heard of yet need not be announced any more.
-    earlier = outbox.entries_about(alert).filter(kind=MAIL)
-    outbox.cancel(earlier, reason="a higher stage followed", now=now)
-    for recipient in recipients.of(alert):
-        outbox.enqueue(
-            MAIL,
-            dedupe_key=f"mail:{alert.pk}:{alert.times_opened}:{alert.stage}:{recipient.pk}",
-            payload={"alert": alert.pk, "recipient": recipient.pk, "stage": alert.stage},
-            about=alert,
-            vehicle=alert.vehicle,
-            now=now,
-        )
+def _is_snoozed(alert: Alert, now: datetime) -> bool:
+    return alert.snoozed_until is not None and alert.snoozed_until > now
 
 
-def withdraw(alert: Alert, *, now: datetime) -> None:
-    """The alert is over: cancel what was not sent, and tell those who were told of it."""
-    entries = outbox.entries_about(alert)
-    outbox.cancel(entries, reason="the alert is over", now=now)
-    told = (
-        entries.filter(kind=MAIL, dedupe_key__startswith=f"mail:{alert.pk}:{alert.times_opened}:")
-        .exclude(state__in=[OutboxEntry.State.CANCELLED, OutboxEntry.State.DEAD])
-        .values_list("payload__recipient", flat=True)
-    )
-    for recipient_id in sorted(set(told)):
-        outbox.enqueue(
-            RESOLVED_MAIL,
-            dedupe_key=f"resolved:{alert.pk}:{alert.times_opened}:{recipient_id}",
-            payload={"alert": alert.pk, "recipient": recipient_id},
-            about=alert,
-            vehicle=alert.vehicle,
-            now=now,
-        )
+def _hold(alert: Alert, why: str, now: datetime) -> None:
+    was, alert.held_because = alert.held_because, why
+    alert.remind_at = alert.escalate_at = None
+    alert.save()
+    if was != why:
+        text = f"Nobody is told for now: {alert.get_held_because_display()}"
+        activity.record(text, now=now, about=alert, vehicle=alert.vehicle)
+
+
+def _plan_next(alert: Alert, now: datetime) -> None:
+    """When to remind, and when to call somebody else: both only until somebody takes it."""
+    rule = alert.rule
+    alert.remind_at = None
+    if rule is None or alert.acknowledged_at:
+        return
+    repeat = rule.to_spec().repeat
+    if repeat and FromStage(rule.mail_from_stage).covers(alert.stage):
+        alert.remind_at = now + repeat
+    if rule.escalate_after_hours is not None and alert.escalated_at is None:
+        after = now + timedelta(hours=rule.escalate_after_hours)
+        alert.escalate_at = min(alert.escalate_at or after, after)
+
+
+def release(alert: Alert, *, now: datetime) -> bool:
+    """What held it is over: say what would have been said, if it was not said before."""
+    if alert.held_because == "" or inhibition.why_held(alert, now=now):
+        return False
+    alert.held_because = ""
+    alert.save()
+    if alert.resolved_at is None and alert.announced_stage != alert.stage:
+        announce(alert, Event.RELEASED, now=now)
+    elif alert.resolved_at is None:
+        _plan_next(alert, now)
+        alert.save()
+    return True
+
+
+def remind(alert: Alert, *, now: datetime) -> None:
+    """It is still there and nobody took it."""
+    announce(alert, Event.REMINDER, now=now)
+
+
+def escalate(alert: Alert, *, now: datetime) -> None:
+    """Nobody took it in time: somebody else hears of it, once."""
+    alert.escalate_at = None
+    if held := inhibition.why_held(alert, now=now):
+        _hold(alert, held, now)
+        return
+    alert.escalated_at = now
+    alert.save()
+    told = notifying.tell(alert, event=Event.ESCALATED, now=now)
+    if told:
+        activity.record("Escalated", now=now, about=alert, vehicle=alert.vehicle)
+
+
+def waived(alert: Alert, *, now: datetime) -> None:
+    issues.follow(alert, event=IssueEvent.WAIVED, now=now)
+
+
+def flaps_on(alert: Alert, *, now: datetime) -> None:
+    """It came back once more, which was said of it already; it may be worse than what was said."""
+    if alert.announced_stage != alert.stage:
+        announce(alert, Event.WORSE, now=now)
+
+
+def ended(alert: Alert, *, now: datetime) -> None:
+    """It is over: cancel what was not sent, and tell those who were told of it.
+
+    What comes and goes is called over only when it has stayed away (see `settle`); until then it
+    is still true that it comes and goes.
+    """
+    if alert.flapping_since is not None and alert.resolution == Alert.Resolution.CLEARED:
+        return
+    if alert.flapping_since is not None:
+        settle(alert, now=now)
+    else:
+        _say_it_is_over(alert, now)
+
+
+def settle(alert: Alert, *, now: datetime) -> None:
+    """What came and went has stayed away, or somebody decided that it is over."""
+    alert.flapping_since, alert.returns = None, []
+    alert.save()
+    _say_it_is_over(alert, now)
+
+
+def _say_it_is_over(alert: Alert, now: datetime) -> None:
+    notifying.cancel(alert, reason="the alert is over", now=now)
+    issues.cancel(alert, reason="the alert is over", now=now)
+    notifying.tell_resolved(alert, now=now)
     issues.follow(alert, event=IssueEvent.CLEARED, now=now)

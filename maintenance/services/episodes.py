@@ -31,6 +31,7 @@ def to_view(alert: Alert) -> EpisodeView:
         resolved_at=alert.resolved_at,
         resolved_by_person=alert.resolution in CLOSED_BY_PEOPLE,
         cleared_since_resolved=alert.cleared_since_resolved,
+        reopened_by_person_at=alert.reopened_by_person_at,
     )
 
 

@@ -102,8 +102,7 @@ def evaluate(
     """
     rules, known, services = _look_up(vehicle, now)
     alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
-    for key in [key for key, alert in known.unresolved.items() if alert.resolved_at]:
-        known.resolved[key] = known.unresolved.pop(key)
+    known.put_away_what_ended()
     late = {*late, *late_readings.out_of_turn(codes, signals, rules=rules, known=known)}
     if late and late_readings.put_in_order(
         vehicle, signals, late, rules=rules, known=known, services=services, now=now

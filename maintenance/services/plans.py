@@ -46,6 +46,14 @@ class Known:
             place[alert.topic, alert.subject] = alert
         return known
 
+    def put_away_what_ended(self) -> None:
+        """Some were resolved since they were read; a pending one is gone without a trace."""
+        for key, alert in list(self.unresolved.items()):
+            if alert.pk is None or alert.resolved_at:
+                del self.unresolved[key]
+            if alert.resolved_at:
+                self.resolved[key] = alert
+
     def views(self, topic: str) -> dict[str, EpisodeView]:
         """By subject: the unresolved episode of this topic, or else the latest resolved one."""
         merged = {**self.resolved, **self.unresolved}

@@ -14,7 +14,7 @@ from integrations.clients.readings import ODOMETER
 from integrations.models import Vehicle
 from integrations.services import activity
 from maintenance.models import Alert, Rule, ServiceRecord
-from maintenance.services import alerts, evaluation
+from maintenance.services import acts, evaluation
 from maintenance.services.odometers import odometer_on
 from maintenance.services.service_names import topics_called
 
@@ -198,12 +198,13 @@ def mark_serviced(alert: Alert, *, now: datetime, user: User | None = None) -> b
         return False
     _lock(alert.vehicle)
     # Two people who press the button at once record one service.
-    if alerts.locked(alert).resolved_at:
+    if acts.locked(alert).resolved_at:
         return False
     record(alert.vehicle, topic=alert.topic, now=now, user=user, note=alert.summary)
-    alert.refresh_from_db()
-    if not alert.resolved_at:
-        alerts.resolve(alert, now=now, user=user, how=Alert.Resolution.SERVICED)
+    # The service may have ended it already, or taken away what was only waiting for its hold.
+    if still := Alert.objects.unresolved().filter(pk=alert.pk).first():
+        alert = still
+        acts.resolve(alert, now=now, user=user, how=Alert.Resolution.SERVICED)
     return True
 
 

@@ -10,7 +10,7 @@ from django.core.mail import EmailMultiAlternatives
 from integrations.models import Driver, OutboxEntry, PortalSettings, Vehicle
 from integrations.services import outbox
 from maintenance.models import Alert, FleetioIssue, Recipient, Rule
-from maintenance.services import announcements, emails
+from maintenance.services import emails, notifying
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ def deliver(
     )
     payload = {"alert": alert.pk, "recipient": person.pk, "stage": stage}
     entry = outbox.enqueue(
-        announcements.MAIL, dedupe_key=f"{payload}", payload=payload, about=alert, now=now
+        notifying.MAIL, dedupe_key=f"{payload}", payload=payload, about=alert, now=now
     )
     handler = emails.deliver_resolved if stage == "resolved" else emails.deliver_alert
     handler(entry, unclear=False, now=now)

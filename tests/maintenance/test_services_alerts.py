@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from integrations.models import Activity, OutboxEntry, Vehicle
 from maintenance.models import Alert, FleetioIssue, Rule
-from maintenance.services import alerts, evaluation, services
+from maintenance.services import acts, evaluation, services
 from tests.factories import NOW, make_alert, make_service, make_user, make_vehicle
 from tests.maintenance.cars import (
     DAY,
@@ -62,8 +62,8 @@ def wear(car: Vehicle, at_hour: float) -> None:
 def test_acknowledging_is_remembered_once(car: Vehicle, user: User) -> None:
     alert = open_alert(car)
 
-    assert alerts.acknowledge(alert, user=user, now=NOW + HOUR, note="Booked for Friday")
-    assert not alerts.acknowledge(alert, user=make_user(), now=NOW + 2 * HOUR)
+    assert acts.acknowledge(alert, user=user, now=NOW + HOUR, note="Booked for Friday")
+    assert not acts.acknowledge(alert, user=make_user(), now=NOW + 2 * HOUR)
 
     alert.refresh_from_db()
     assert (alert.status, alert.acknowledged_at) == ("acknowledged", NOW + HOUR)
@@ -74,8 +74,8 @@ def test_acknowledging_is_remembered_once(car: Vehicle, user: User) -> None:
 def test_resolving_is_remembered_once(car: Vehicle, user: User) -> None:
     alert = open_alert(car)
 
-    assert alerts.resolve(alert, user=user, now=NOW + HOUR, note="A false alarm")
-    assert not alerts.resolve(alert, user=make_user(), now=NOW + 2 * HOUR)
+    assert acts.resolve(alert, user=user, now=NOW + HOUR, note="A false alarm")
+    assert not acts.resolve(alert, user=make_user(), now=NOW + 2 * HOUR)
 
     alert.refresh_from_db()
     assert (alert.status, alert.resolved_at) == ("resolved", NOW + HOUR)
@@ -86,16 +86,16 @@ def test_resolving_is_remembered_once(car: Vehicle, user: User) -> None:
 def test_what_is_not_open_cannot_be_acknowledged(car: Vehicle, user: User) -> None:
     say(car, NOW, oil=14)
     pending = Alert.objects.get()
-    assert not alerts.acknowledge(pending, user=user, now=NOW)
+    assert not acts.acknowledge(pending, user=user, now=NOW)
 
     resolved = open_alert(make_vehicle())
-    alerts.resolve(resolved, now=NOW + HOUR)
-    assert not alerts.acknowledge(resolved, user=user, now=NOW + 2 * HOUR)
+    acts.resolve(resolved, now=NOW + HOUR)
+    assert not acts.acknowledge(resolved, user=user, now=NOW + 2 * HOUR)
 
 
 def test_an_acknowledged_alert_still_gets_worse_and_clears(car: Vehicle, user: User) -> None:
     alert = open_alert(car, oil=14)
-    alerts.acknowledge(alert, user=user, now=NOW + HOUR)
+    acts.acknowledge(alert, user=user, now=NOW + HOUR)
     say(car, NOW + 2 * HOUR, oil=3)
     assert alerts_of(car) == [("engine-oil", "acknowledged", "overdue")]
 
@@ -121,7 +121,7 @@ def test_status_follows_from_the_columns() -> None:
 
 
 def test_what_a_person_resolved_stays_silent_while_the_car_goes_on(car: Vehicle) -> None:
-    alerts.resolve(open_alert(car), now=NOW + HOUR)
+    acts.resolve(open_alert(car), now=NOW + HOUR)
     for day in range(1, 14):
         say(car, NOW + day * DAY, oil=14)
 
@@ -129,7 +129,7 @@ def test_what_a_person_resolved_stays_silent_while_the_car_goes_on(car: Vehicle)
 
 
 def test_after_the_reopen_window_it_is_a_new_alert(car: Vehicle) -> None:
-    alerts.resolve(open_alert(car), now=NOW)
+    acts.resolve(open_alert(car), now=NOW)
     wear(car, 14 * 24 + 1)
 
     assert alerts_of(car) == [("engine-oil", "resolved", "due"), ("engine-oil", "open", "due")]
@@ -137,7 +137,7 @@ def test_after_the_reopen_window_it_is_a_new_alert(car: Vehicle) -> None:
 
 def test_once_the_car_was_well_again_a_person_has_no_say_in_what_follows(car: Vehicle) -> None:
     alert = open_alert(car)
-    alerts.resolve(alert, now=NOW + HOUR)
+    acts.resolve(alert, now=NOW + HOUR)
     fix(car, 2)
     alert.refresh_from_db()
     assert alert.cleared_since_resolved
@@ -148,7 +148,7 @@ def test_once_the_car_was_well_again_a_person_has_no_say_in_what_follows(car: Ve
 
 
 def test_hovering_at_the_threshold_does_not_end_the_silence(car: Vehicle) -> None:
-    alerts.resolve(open_alert(car), now=NOW + HOUR)
+    acts.resolve(open_alert(car), now=NOW + HOUR)
     for hour, oil in enumerate([31, 19, 35, 19, 19], start=2):
         say(car, NOW + hour * 13 * HOUR, oil=oil)
 
@@ -203,7 +203,7 @@ def test_the_window_counts_from_the_end_of_the_alert(car: Vehicle) -> None:
 
 def test_a_return_forgets_who_acknowledged_it(car: Vehicle, user: User) -> None:
     alert = open_alert(car)
-    alerts.acknowledge(alert, user=user, now=NOW + HOUR)
+    acts.acknowledge(alert, user=user, now=NOW + HOUR)
     fix(car, 24)
     wear(car, 48)
 
@@ -249,15 +249,15 @@ def test_an_interval_ends_as_serviced_and_oil_as_cleared(car: Vehicle) -> None:
 
 def test_a_pending_alert_that_is_resolved_leaves_nothing_behind(car: Vehicle) -> None:
     say(car, NOW, oil=14)
-    assert alerts.resolve(Alert.objects.get(), now=NOW)
+    assert acts.resolve(Alert.objects.get(), now=NOW)
     assert not Alert.objects.exists()
     assert not OutboxEntry.objects.exists()
 
 
 def test_an_alert_without_a_vehicle_can_be_acknowledged_and_resolved(user: User) -> None:
     alert = make_alert(vehicle=None)
-    assert alerts.acknowledge(alert, user=user, now=NOW)
-    assert alerts.resolve(alert, user=user, now=NOW + timedelta(minutes=1))
+    assert acts.acknowledge(alert, user=user, now=NOW)
+    assert acts.resolve(alert, user=user, now=NOW + timedelta(minutes=1))
 
 
 def test_handing_over_prefers_a_rule_of_the_same_kind(car: Vehicle) -> None:

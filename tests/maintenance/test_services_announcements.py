@@ -4,14 +4,13 @@ import pytest
 
 from integrations.models import OutboxEntry, Vehicle
 from maintenance.models import Alert, Recipient, Rule
-from maintenance.services import alerts, announcements, issues
-from maintenance.services.issues import IssueEvent
+from maintenance.services import acts, announcements, issues, notifying
 from tests.factories import NOW, make_alert, make_rule, make_vehicle
 from tests.maintenance.cars import HOUR, add_default_rules, open_alert, rule_of, say, states
 
 pytestmark = pytest.mark.django_db
 
-ISSUE, MAIL, RESOLVED = issues.KIND, announcements.MAIL, announcements.RESOLVED_MAIL
+ISSUE, MAIL, RESOLVED = issues.KIND, notifying.MAIL, notifying.RESOLVED_MAIL
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +158,7 @@ def test_a_return_that_nobody_heard_of_ends_in_silence(car: Vehicle) -> None:
 
 
 def test_a_person_who_resolves_it_cancels_what_waits(car: Vehicle) -> None:
-    alerts.resolve(open_alert(car), now=NOW)
+    acts.resolve(open_alert(car), now=NOW)
     assert states(MAIL) == states(ISSUE) == ["cancelled"]
 
 
@@ -184,7 +183,7 @@ def test_after_a_not_needed_issue_a_return_looks_before_it_makes_one(car: Vehicl
 def test_announcing_twice_writes_once() -> None:
     alert = make_alert(rule=rule_of("oil_life"))
     for _ in range(2):
-        announcements.announce(alert, IssueEvent.OPENED, now=NOW)
+        announcements.announce(alert, notifying.Event.OPENED, now=NOW)
 
     assert states(ISSUE) == ["pending"]
     assert Recipient.objects.count() == 1
@@ -194,6 +193,6 @@ def test_an_alert_whose_rule_is_gone_announces_nothing() -> None:
     alert = make_alert(rule=make_rule())
     Alert.objects.filter(pk=alert.pk).update(rule=None)
     alert.refresh_from_db()
-    announcements.announce(alert, IssueEvent.OPENED, now=NOW)
+    announcements.announce(alert, notifying.Event.OPENED, now=NOW)
 
     assert not OutboxEntry.objects.exists()

@@ -330,7 +330,7 @@ def test_a_rule_that_raises_halfway_leaves_no_half_alert(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("maintenance.services.announcements.outbox.enqueue", fail)
+    monkeypatch.setattr("maintenance.services.notifying.outbox.enqueue", fail)
     say(car, codes=["P0301"])
 
     assert Reading.objects.filter(vehicle=car).count() == 1

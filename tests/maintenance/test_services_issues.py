@@ -15,7 +15,7 @@ from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_befo
 from integrations.services import delivery, fleetio_vehicles, outbox
 from integrations.services.delivery import DeliveryCount
 from maintenance.models import Alert, FleetioIssue, Rule
-from maintenance.services import alerts, issue_creation, issues
+from maintenance.services import acts, issue_creation, issues
 from tests.factories import NOW, make_alert, make_vehicle
 from tests.maintenance.cars import HOUR, add_default_rules, open_alert, say
 
@@ -219,7 +219,7 @@ def test_no_issue_is_made_for_an_alert_that_ended_meanwhile(sandbox: Sandbox, ca
     sandbox.fleetio.faults.add(dropped_before(**POST))
     deliver()
     assert entry().state == "unknown"
-    alerts.resolve(alert, now=NOW + MINUTE)
+    acts.resolve(alert, now=NOW + MINUTE)
     deliver_until_quiet(NOW + 2 * MINUTE)
 
     assert (entry().state, entry().result) == ("done", "not sent: the alert is over")
@@ -232,7 +232,7 @@ def test_an_issue_that_arrived_before_the_alert_ended_is_still_known(
     alert = open_alert(car)
     sandbox.fleetio.faults.add(dropped_after(**POST))
     deliver()
-    alerts.resolve(alert, now=NOW + MINUTE)
+    acts.resolve(alert, now=NOW + MINUTE)
     deliver_until_quiet(NOW + 2 * MINUTE)
 
     assert FleetioIssue.objects.get().alert == alert

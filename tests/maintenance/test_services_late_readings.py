@@ -19,7 +19,7 @@ from integrations.clients.readings import (
 from integrations.models import Vehicle
 from integrations.services.ingest import ingest
 from maintenance.models import Alert
-from maintenance.services import alerts, evaluation
+from maintenance.services import acts, evaluation
 from tests.factories import NOW, make_service, make_user, make_vehicle
 from tests.maintenance.cars import (
     HOUR,
@@ -282,7 +282,7 @@ def test_a_late_reading_is_told_when_it_is_worse(car: Vehicle) -> None:
 
 def test_what_a_person_did_stays_on_the_alert(car: Vehicle) -> None:
     alert = open_alert(car)
-    alerts.acknowledge(alert, user=make_user(), now=NOW + HOUR)
+    acts.acknowledge(alert, user=make_user(), now=NOW + HOUR)
 
     say(car, NOW + 10 * HOUR, oil=14)
 
@@ -293,7 +293,7 @@ def test_what_a_person_did_stays_on_the_alert(car: Vehicle) -> None:
 
 
 def test_what_a_person_closed_stays_closed(car: Vehicle) -> None:
-    alerts.resolve(open_alert(car), user=make_user(), now=NOW + HOUR)
+    acts.resolve(open_alert(car), user=make_user(), now=NOW + HOUR)
     for hour, oil in ((13, 13), (26, 13)):
         say(car, NOW + hour * HOUR, oil=oil)
 
@@ -306,7 +306,7 @@ def test_what_a_person_closed_stays_closed(car: Vehicle) -> None:
 
 
 def test_that_it_was_well_since_a_person_closed_it_is_noted(car: Vehicle) -> None:
-    alerts.resolve(open_alert(car), user=make_user(), now=NOW + HOUR)
+    acts.resolve(open_alert(car), user=make_user(), now=NOW + HOUR)
     say(car, NOW + 10 * HOUR, oil=35)
 
     late(car, 6, oil=95)

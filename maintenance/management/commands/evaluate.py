@@ -6,7 +6,7 @@ from typing import Any
 from fleetportal import clock
 from integrations.management.base import PortalCommand
 from integrations.models import Vehicle
-from maintenance.services import evaluation
+from maintenance.services import evaluation, outages, tending
 
 
 class Command(PortalCommand):
@@ -20,6 +20,7 @@ class Command(PortalCommand):
         if dry_run:
             self._dry_run()
             return
+        outages.look(now=now)
         with self.progress("Evaluating") as progress:
             ids = list(Vehicle.objects.values_list("pk", flat=True))
             changed = failed = 0
@@ -27,6 +28,7 @@ class Command(PortalCommand):
                 one, broken = evaluation.evaluate_all(now=now, vehicle_ids=[vehicle_id])
                 changed, failed = changed + one, failed + broken
                 progress(done, len(ids))
+        failed += tending.tend(now=now).failed
         text = f"{len(ids)} vehicles evaluated, {changed} changed, {failed} failed"
         self.summary(text, failed=failed > 0)
 
