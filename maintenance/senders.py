@@ -6,11 +6,13 @@ from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
 from integrations.clients.fleetio import FleetioClient
+from integrations.clients.fleetio_webhooks import FleetioEvent
 from integrations.models import OutboxEntry
-from integrations.registry import Postponed, Sent
+from integrations.registry import Heard, Postponed, Sent
 from maintenance.services import (
     emails,
     fleetio_entries,
+    fleetio_hearing,
     issue_comments,
     issue_creation,
     issue_moves,
@@ -75,3 +77,26 @@ def register() -> None:
         label=_("Refused credentials, to staff"),
     )
     registry.register_wanted_signals(wanted.for_any_car)
+    _register_events()
+
+
+def _register_events() -> None:
+    for names, hear in (
+        (fleetio_hearing.ISSUES, _issue_changed),
+        (fleetio_hearing.ENTRIES, _service_entry_changed),
+        (fleetio_hearing.IMPORTS, _imported),
+    ):
+        for name in names:
+            registry.register_event(name, hear)
+
+
+def _issue_changed(event: FleetioEvent, *, now: datetime) -> Heard:
+    return fleetio_hearing.issue(event, client=conf.get_fleetio_client(), now=now)
+
+
+def _service_entry_changed(event: FleetioEvent, *, now: datetime) -> Heard:
+    return fleetio_hearing.service_entry(event, client=conf.get_fleetio_client(), now=now)
+
+
+def _imported(event: FleetioEvent, *, now: datetime) -> Heard:
+    return fleetio_hearing.imported(event, client=conf.get_fleetio_client(), now=now)

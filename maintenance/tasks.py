@@ -9,7 +9,7 @@ from integrations import conf
 from integrations.clients.errors import ClientError
 from integrations.models import Vehicle
 from integrations.services import fleetio_odometers, fleetio_vehicles
-from maintenance.services import evaluation, fleetio_sync, outages, tending
+from maintenance.services import evaluation, fleetio_entries, fleetio_sync, outages, tending
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ def sync_fleetio() -> int:
         matched = fleetio_vehicles.match(client=client, now=now).matched
         fleetio_odometers.queue_odometers(now=now)
         fleetio_sync.bring_back(client=client, now=now)
+        fleetio_entries.bring_back(client=client, now=now)
     except ClientError as exc:  # a limit or an outage: the next run looks again
         logger.warning("Fleetio was not synced: %s", exc)
         return 0

@@ -1,6 +1,7 @@
 """Service entries of Fleetio restart the intervals whose rules know their tasks by name."""
 
 import logging
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
@@ -122,7 +123,7 @@ def take_over(entry: ServiceEntry, *, now: datetime) -> int:
     is_same = {record.topic for record in known} == topics and all(
         record.done_on == done_on and (km is None or record.odometer_km == km) for record in known
     )
-    if is_same:
+    if is_same or not _is_newer(entry, known):
         return 0
     if known:
         services.withdraw(car, reference=reference(entry.id), now=now)
@@ -138,6 +139,13 @@ def take_over(entry: ServiceEntry, *, now: datetime) -> int:
             now=now,
         )
     return len(topics)
+
+
+def _is_newer(entry: ServiceEntry, known: Sequence[ServiceRecord]) -> bool:
+    """Whether it changed there since it was taken over: what people changed here stands."""
+    if not known or any(record.dismissed_at for record in known):
+        return not known
+    return entry.updated_at is None or entry.updated_at > max(r.created_at for r in known)
 
 
 def reference(entry_id: int) -> str:

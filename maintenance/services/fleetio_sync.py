@@ -20,7 +20,7 @@ from integrations.clients.fleetio import Move, ServiceEntry
 from integrations.models import ProviderGate
 from integrations.services import activity
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
-from maintenance.services import acts, fleetio_entries, issues, services
+from maintenance.services import acts, announcements, fleetio_entries, issues, services
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +184,10 @@ def _end(
     entry: ServiceEntry | None,
     now: datetime,
 ) -> Change:
-    if alert.resolved_at:
-        return Change.NOTHING  # what we did ourselves, or a person after us
+    if alert.resolved_at:  # what we did ourselves, or a person after us
+        if alert.flapping_since:
+            announcements.settle(alert, now=now)  # nobody waits for it to come back
+        return Change.NOTHING
     ended_at = remote.resolved_at or remote.closed_at or remote.updated_at or now
     if _came_back_after(alert, ended_at):
         issues.ask_to_move(alert, Move.REOPEN, now=now)

@@ -64,7 +64,7 @@ def deliver(
     remote = _find_earlier(entry, client, alert, vehicle_id) if unclear else None
     if remote is not None:
         return _remember(alert, remote, [], now)
-    if alert.resolved_at:
+    if issues.is_over(alert):
         return Sent("not sent: the alert is over")
     remote, flaws = _create(entry, client, alert, vehicle_id, unclear=unclear)
     return _remember(alert, remote, flaws, now)

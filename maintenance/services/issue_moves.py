@@ -35,7 +35,7 @@ def deliver(
     if not isinstance(issue, FleetioIssue):
         return issue
     move = Move(entry.payload["move"])
-    if (issue.alert.resolved_at is None) != (move is Move.REOPEN):
+    if issues.is_over(issue.alert) == (move is Move.REOPEN):
         return Sent("not moved: the alert is no longer as it was")
     call = calls.get(move)
     if call is None:

@@ -185,6 +185,11 @@ def entries(alert: Alert) -> QuerySet[OutboxEntry]:
     return outbox.entries_about(alert).filter(lane=registry.FLEETIO)
 
 
+def is_over(alert: Alert) -> bool:
+    """What comes and goes is over only when it has stayed away."""
+    return alert.resolved_at is not None and alert.flapping_since is None
+
+
 # --- What the handlers share ------------------------------------------------------------------
 
 
