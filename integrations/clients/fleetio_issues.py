@@ -111,10 +111,12 @@ class IssueCalls(FleetioWire):
                 raise
             return None
         rows, count = issue.get("comments"), optional_id(issue.get("comments_count"))
-        if not isinstance(rows, list) or (count is not None and count > len(rows)):
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            return None
+        if count is not None and count > len(rows):
             return None
         try:
-            return [read_comment(row) for row in rows if isinstance(row, dict)]
+            return [read_comment(row) for row in rows]
         except ShapeError:
             return None
 

@@ -52,8 +52,8 @@ class FleetioWebhooks(Sender[FleetioEvent]):
     """Tells of what changes in the account. Off until `url` is set; how it sends is said at
     `Sender`, signed with `key`.
 
-    Updates of one record are gathered for `gathering` seconds of real time (None: until `flush`),
-    which `compress` shortens like the waits, and told of once, as the record is then.
+    Updates are gathered for `gathering` seconds of real time (None: until `flush`), shortened like
+    the waits by `compress`; then each changed record is told of once, as it is by then.
     """
 
     waits: Sequence[float] = WAITS
@@ -113,21 +113,15 @@ class FleetioWebhooks(Sender[FleetioEvent]):
                 self.dispatch([self._told(kind, what, row)], wait=False)
 
     def _gather(self, kind: str, row: Row) -> None:
-        key = (kind, row["id"])
-        is_new = key not in self._updated
-        self._updated[key] = row
-        if is_new and self.gathering is not None:
-            wait = self.gathering * self.compress
-            name, args = "sandbox-gathering", (key, wait)
-            threading.Thread(target=self._tell_later, args=args, daemon=True, name=name).start()
+        is_first = not self._updated
+        self._updated[kind, row["id"]] = row
+        if is_first and self.gathering is not None:
+            name, args = "sandbox-gathering", (self.gathering * self.compress,)
+            threading.Thread(target=self._flush_after, args=args, daemon=True, name=name).start()
 
-    def _tell_later(self, key: tuple[str, int], wait: float) -> None:
-        if self._stopping.wait(wait):
-            return
-        with self._records.lock:
-            row = self._updated.pop(key, None)
-            events = [] if row is None else [self._told(key[0], "updated", row)]
-        self.dispatch(events, wait=False)
+    def _flush_after(self, wait: float) -> None:
+        if not self._stopping.wait(wait):
+            self.flush()
 
     def _told(self, kind: str, what: str, row: Row) -> FleetioEvent:
         return self.event(f"{EVENTS[kind][0]}_{what}", self._payload(kind, row))

@@ -152,10 +152,11 @@ def test_comments_are_taken_from_the_issue_when_it_shows_them() -> None:
         {"json": {"id": 5}},
         {"json": {"id": 5, "comments": None}},
         {"json": {"id": 5, "comments": [{"text": "?"}]}},
+        {"json": {"id": 5, "comments": [None], "comments_count": 1}},
         {"json": {"id": 5, "comments": [comment(1)], "comments_count": 3}},
         {"status": 400, "json": {"errors": ["includes"]}},
     ],
-    ids=["not shown", "null", "unreadable", "not all", "includes is not understood"],
+    ids=["not shown", "null", "unreadable", "not objects", "not all", "includes is not understood"],
 )
 @responses.activate
 def test_else_they_are_asked_for_in_their_own_list_and_compared_again(
