@@ -71,6 +71,7 @@ app.conf.beat_schedule = {
     "process-fleetio-webhooks": _every(5, "integrations.tasks.process_fleetio_webhooks"),
     "forget-old-webhooks": _every(86_400, "integrations.tasks.forget_old_webhooks"),
     "deliver-mail": _every(10, "integrations.tasks.deliver_mail"),
+    "deliver-push": _every(10, "integrations.tasks.deliver_push"),
     "deliver-fleetio": _every(10, "integrations.tasks.deliver_fleetio"),
     "sync-fleetio": _every(900, "maintenance.tasks.sync_fleetio"),
     "evaluate-due-vehicles": _every(60, "maintenance.tasks.evaluate_due_vehicles"),

@@ -3,12 +3,14 @@ message, what to do about Fleetio's events, and which signals the rules want fro
 not known yet.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 from django.utils.functional import Promise
+
+from integrations.clients.errors import ClientError
 
 if TYPE_CHECKING:
     from integrations.clients.fleetio_webhooks import FleetioEvent
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 MAIL = "mail"
 FLEETIO = "fleetio"
+PUSH = "push"  # channels beside mail: chats, messengers, plain webhooks
+MOST = 10_000  # rows of one parcel, for kinds that name no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,24 @@ class Handler(Protocol):
         """
 
 
+class BundleHandler(Protocol):
+    def __call__(
+        self, entries: "Sequence[OutboxEntry]", *, unclear: bool, now: datetime
+    ) -> Sequence[Sent | Postponed | ClientError]:
+        """Make one attempt at all rows of a parcel; one outcome for each, in their order.
+
+        Raises like a `Handler` when the attempt failed for all of them. `entries[0].parcel` names
+        the parcel: it is the same when what is unclear goes out again.
+        """
+
+
+class Split(Protocol):
+    def __call__(
+        self, entries: "Sequence[OutboxEntry]", *, now: datetime
+    ) -> "list[list[OutboxEntry]]":
+        """Which of a bundle's waiting rows go out together; each row in one list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What an event came to, in words for people; `matters` is False when nothing depends on it."""
@@ -61,9 +83,14 @@ class EventHandler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
+    """How a kind is sent: each row by itself, or as parcels of rows of one bundle."""
+
     lane: str
-    handler: Handler
+    handler: Handler | None
     label: str | Promise
+    bundle_handler: BundleHandler | None = None
+    split: Split | None = None
+    most: int = MOST
 
 
 _kinds: dict[str, Kind] = {}
@@ -71,9 +98,46 @@ _events: dict[str, EventHandler] = {}
 _wanted: list[Callable[[], Mapping[str, int]]] = []
 
 
-def register_kind(name: str, *, lane: str, handler: Handler, label: str | Promise) -> None:
-    """Say how outbox entries of this kind are sent."""
-    _kinds[name] = Kind(lane=lane, handler=handler, label=label)
+@overload
+def register_kind(name: str, *, lane: str, handler: Handler, label: str | Promise) -> None: ...
+
+
+@overload
+def register_kind(
+    name: str,
+    *,
+    lane: str,
+    handler: BundleHandler,
+    label: str | Promise,
+    bundled: Literal[True],
+    split: Split | None = None,
+    most: int = MOST,
+) -> None: ...
+
+
+def register_kind(
+    name: str,
+    *,
+    lane: str,
+    handler: Any,
+    label: str | Promise,
+    bundled: bool = False,
+    split: Split | None = None,
+    most: int = MOST,
+) -> None:
+    """Say how outbox entries of this kind are sent.
+
+    Rows of a `bundled` kind go out together when they name the same bundle, up to `most` in one
+    parcel, or as `split` says. Kinds that share their handler share their bundles too.
+    """
+    _kinds[name] = Kind(
+        lane=lane,
+        handler=None if bundled else handler,
+        label=label,
+        bundle_handler=handler if bundled else None,
+        split=split,
+        most=most,
+    )
 
 
 def kind(name: str) -> Kind:
@@ -93,6 +157,12 @@ def register_event(name: str, handler: EventHandler) -> None:
 def event_handler(name: str) -> EventHandler | None:
     """None when nothing depends on events of this name."""
     return _events.get(name)
+
+
+def lanes() -> list[str]:
+    """Who there is to send to: every lane that some kind uses, mail first."""
+    used = {kind.lane for kind in _kinds.values()}
+    return [lane for lane in (MAIL, PUSH, FLEETIO) if lane in used]
 
 
 def register_wanted_signals(source: Callable[[], Mapping[str, int]]) -> None:

@@ -17,6 +17,7 @@ from integrations.services import (
     delivery,
     fleetio_events,
     moving,
+    parcels,
     polling,
     reconcile,
     revoking,
@@ -153,14 +154,25 @@ def poll_vehicle(vehicle_id: int, asked_at: str | None = None) -> None:
 
 @shared_task
 def deliver_mail() -> int:
-    return delivery.deliver_due(clock=clock.now, lanes=[registry.MAIL]).done
+    return _deliver(registry.MAIL)
+
+
+@shared_task
+def deliver_push() -> int:
+    """Channels beside mail: one that does not answer keeps no mail waiting."""
+    return _deliver(registry.PUSH)
 
 
 @shared_task
 def deliver_fleetio() -> int:
     if not conf.has_fleetio():
         return 0
-    return delivery.deliver_due(clock=clock.now, lanes=[registry.FLEETIO]).done
+    return _deliver(registry.FLEETIO)
+
+
+def _deliver(lane: str) -> int:
+    """What happens within a moment goes out together: somebody looks again in some seconds."""
+    return delivery.deliver_due(clock=clock.now, lanes=[lane], gather=parcels.GATHER).done
 
 
 @shared_task

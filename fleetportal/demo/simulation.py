@@ -63,7 +63,7 @@ class Simulation:
         self.deliver()
 
     def deliver(self) -> None:
-        delivery.deliver_due(clock=clock.now, lanes=[registry.MAIL, registry.FLEETIO])
+        delivery.deliver_due(clock=clock.now, lanes=registry.lanes())
 
 
 class Live:

@@ -1,5 +1,6 @@
 """The cars' odometers, on their way to the Fleetio vehicle of the same VIN, in its unit."""
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
@@ -82,6 +83,7 @@ def _write_odometer(signal: Signal, now: datetime) -> bool:
         about=car,
         vehicle=car,
         now=now,
+        bundle=KIND,
     )
     return True
 
@@ -94,36 +96,70 @@ def in_unit(km: float, unit: str) -> float:
 def deliver_odometer(
     entry: OutboxEntry, *, client: MeterClient, unclear: bool, now: datetime
 ) -> Sent | Postponed:
-    """Handler of an odometer. What is unclear is looked for before it is sent again."""
+    """Send one odometer. What is unclear is looked for before it is sent again."""
+    meter = read(entry)
+    if isinstance(meter, Sent):
+        return meter
+    written = _look(client, meter) if unclear else None
+    if written is None:
+        written = client.create_meter_entry(
+            vehicle_id=meter.fleetio_id, value=meter.value, recorded_at=meter.recorded_at
+        )
+    return took(meter, written)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """An odometer on its way, in the unit of the Fleetio vehicle."""
+
+    car: Vehicle
+    fleetio_id: int
+    km: float
+    value: float
+    recorded_at: datetime
+
+    def is_in(self, entry: MeterEntry) -> bool:
+        """Whether the entry is this one. Fleetio files it under the day of the account's own zone,
+        which may be a neighbour of ours.
+        """
+        if entry.vehicle_id != self.fleetio_id or abs(entry.value - self.value) >= SAME:
+            return False
+        return entry.date is None or abs((entry.date - self.recorded_at.date()).days) <= 1
+
+
+def read(entry: OutboxEntry) -> Meter | Sent:
+    """What the row is about, as the car is now; or why it is not sent."""
     car = Vehicle.objects.filter(pk=entry.payload["vehicle"]).first()
     if car is None or car.fleetio_id is None or car.fleetio_id != entry.payload["fleetio_id"]:
         return Sent("not sent: the car is not this Fleetio vehicle any more")
     if car.fleetio_meter_unit not in KM_PER_UNIT:
         return Sent(f"not sent: the meter counts {car.fleetio_meter_unit or 'nothing'}")
     km = float(entry.payload["km"])
-    recorded_at = datetime.fromisoformat(entry.payload["recorded_at"])
-    value = in_unit(km, car.fleetio_meter_unit)
-    written = _look(client, car.fleetio_id, value, recorded_at) if unclear else None
-    if written is None:
-        written = client.create_meter_entry(
-            vehicle_id=car.fleetio_id, value=value, recorded_at=recorded_at
-        )
+    return Meter(
+        car=car,
+        fleetio_id=car.fleetio_id,
+        km=km,
+        value=in_unit(km, car.fleetio_meter_unit),
+        recorded_at=datetime.fromisoformat(entry.payload["recorded_at"]),
+    )
+
+
+def took(meter: Meter, written: MeterEntry) -> Sent:
+    """Fleetio has it. Raises ClientError when it counts for nothing there."""
     if written.is_void:
         raise ClientError(
             f"Fleetio voided the odometer: {written.void_reason or 'no reason given'}",
             outcome=Outcome.REJECTED,
         )
-    Vehicle.objects.filter(pk=car.pk, fleetio_id=car.fleetio_id).update(fleetio_odometer_km=km)
-    return Sent(f"{value:,.1f} {car.fleetio_meter_unit} (meter entry {written.id})")
+    rows = Vehicle.objects.filter(pk=meter.car.pk, fleetio_id=meter.fleetio_id)
+    rows.update(fleetio_odometer_km=meter.km)
+    return Sent(f"{meter.value:,.1f} {meter.car.fleetio_meter_unit} (meter entry {written.id})")
 
 
-def _look(
-    client: MeterClient, fleetio_id: int, value: float, recorded_at: datetime
-) -> MeterEntry | None:
-    # Fleetio files the entry under the day of the account's own zone, which may be a neighbour.
+def _look(client: MeterClient, meter: Meter) -> MeterEntry | None:
     for days in (0, -1, 1):
-        on = recorded_at.date() + timedelta(days=days)
-        for entry in client.list_meter_entries(vehicle_id=fleetio_id, on=on):
-            if entry.vehicle_id == fleetio_id and abs(entry.value - value) < SAME:
+        on = meter.recorded_at.date() + timedelta(days=days)
+        for entry in client.list_meter_entries(vehicle_id=meter.fleetio_id, on=on):
+            if meter.is_in(entry):
                 return entry
     return None

@@ -32,8 +32,12 @@ def enqueue(
     about: Model | None = None,
     vehicle: Vehicle | None = None,
     due_at: datetime | None = None,
+    bundle: str = "",
 ) -> OutboxEntry:
-    """Write one effect. The same key means the same effect: it is written once."""
+    """Write one effect. The same key means the same effect: it is written once.
+
+    Rows of one `bundle` may go out together, when their kind is sent so.
+    """
     fields: dict[str, Any] = {}
     if about is not None:
         fields = {
@@ -45,6 +49,7 @@ def enqueue(
         kind=kind,
         lane=registry.kind(kind).lane,
         payload=payload,
+        bundle=bundle,
         vehicle=vehicle,
         next_attempt_at=due_at or now,
         created_at=now,
@@ -75,7 +80,21 @@ def cancel(entries: QuerySet[OutboxEntry], *, reason: str, now: datetime) -> int
 
 @transaction.atomic
 def retry(entry: OutboxEntry, *, now: datetime, user: Any = None) -> bool:
-    """Give a row that was given up, or waits, another chance now; a person asked for it."""
+    """Give a row that was given up, or waits, another chance now; a person asked for it.
+
+    What went out together goes again together.
+    """
+    if entry.parcel:
+        others = OutboxEntry.objects.filter(parcel=entry.parcel, lane=entry.lane)
+        changed = sum(_retry(row, now) for row in others)
+    else:
+        changed = _retry(entry, now)
+    if changed:
+        activity.record(f"Try again: {entry}", now=now, about=entry, user=user)
+    return bool(changed)
+
+
+def _retry(entry: OutboxEntry, now: datetime) -> int:
     changed = OutboxEntry.objects.filter(
         pk=entry.pk, state__in=[State.DEAD, State.PENDING, State.UNKNOWN]
     ).update(next_attempt_at=now, finished_at=None)
@@ -84,6 +103,4 @@ def retry(entry: OutboxEntry, *, now: datetime, user: Any = None) -> bool:
         state=State.UNKNOWN if entry.started_at else State.PENDING,
         attempts=0,
     )
-    if changed:
-        activity.record(f"Try again: {entry}", now=now, about=entry, user=user)
-    return bool(changed)
+    return changed

@@ -391,6 +391,27 @@ def test_four_deliverers_at_once_send_nothing_twice(lane: str, sent: list[int]) 
     assert {row.state for row in OutboxEntry.objects.all()} == {"done"}
 
 
+def test_four_deliverers_at_once_send_no_row_of_a_bundle_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parcels: list[list[int]] = []
+
+    def handler(entries: Any, *, unclear: bool, now: Any) -> list[registry.Sent]:
+        parcels.append([entry.pk for entry in entries])
+        return [registry.Sent("ok")] * len(entries)
+
+    kind = registry.Kind(lane=registry.MAIL, handler=None, label="test", bundle_handler=handler)
+    monkeypatch.setitem(registry._kinds, "test_bundled", kind)
+    rows = [make_outbox_entry(kind="test_bundled", bundle=f"b{n % 3}") for n in range(30)]
+
+    results = together(4, lambda _: delivery.deliver_due(clock=lambda: NOW, lanes=["mail"]))
+
+    assert errors(results) == []
+    assert sorted(pk for parcel in parcels for pk in parcel) == [row.pk for row in rows]
+    assert len(parcels) == 3
+    assert {row.state for row in OutboxEntry.objects.all()} == {"done"}
+
+
 def test_the_fleetio_lane_has_one_sender(sent: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     at_work, most = 0, 0
     lock = threading.Lock()

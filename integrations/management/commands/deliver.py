@@ -1,4 +1,4 @@
-"""Send what is due for Fleetio and by mail."""
+"""Send what is due: by mail, to channels, and for Fleetio."""
 
 from typing import Any
 
@@ -12,7 +12,9 @@ class Command(PortalCommand):
     help = "Makes one attempt at each outgoing message that is due."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        lanes = [registry.MAIL, *([registry.FLEETIO] if conf.has_fleetio() else [])]
+        lanes = [
+            lane for lane in registry.lanes() if lane != registry.FLEETIO or conf.has_fleetio()
+        ]
         with self.progress("Sending") as progress:
             count = delivery.deliver_due(clock=clock.now, lanes=lanes, progress=progress)
         text = f"{count.done} sent, {count.waiting} waiting, {count.unclear} unclear"
