@@ -5,9 +5,10 @@ what is known of the issue; what is older than that is no news, and neither is w
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
 from django.db import transaction
@@ -60,19 +61,21 @@ def bring_back(*, client: SyncClient, now: datetime) -> int:
     """
     gate, _created = ProviderGate.objects.get_or_create(name=GATE)
     known = {issue.fleetio_id: issue for issue in watched(now).select_related("alert__vehicle")}
+    if not known:
+        _looked(gate, now)
+        return 0
+    oldest = min(issue.created_at for issue in known.values())
+    since = max(gate.synced_until or oldest, oldest) - OVERLAP
     until, ended = now, 0
-    if known:
-        oldest = min(issue.created_at for issue in known.values())
-        since = max(gate.synced_until or oldest, oldest) - OVERLAP
-        listed = client.list_issues(updated_after=since)
-        ours = [remote for remote in listed if remote.id in known]
-        ended, failed = _each(ours, known, client, now)
-        # What failed is looked at again; without its time all is.
-        until = min([until, *(remote.updated_at or since for remote in failed)])
-        ended += _look_at_quiet(client, now)
-    rows = ProviderGate.objects.filter(pk=gate.pk)
-    rows.filter(Q(synced_until__isnull=True) | Q(synced_until__lt=until)).update(synced_until=until)
-    return ended
+    for remote in client.list_issues(updated_after=since):
+        if issue := known.get(remote.id):
+            judge = partial(take_over, issue, remote, client=client, now=now)
+            change = _guarded(issue, judge)
+            ended += change is Change.ENDED
+            if change is None:  # it is looked at again; without its time all are
+                until = min(until, remote.updated_at or since)
+    _looked(gate, until)
+    return ended + _look_at_quiet(client, now)
 
 
 def watched(now: datetime) -> QuerySet[FleetioIssue]:
@@ -81,25 +84,20 @@ def watched(now: datetime) -> QuerySet[FleetioIssue]:
     return FleetioIssue.objects.filter(lately).exclude(state=issues.DELETED)
 
 
-def _each(
-    remotes: Iterable[RemoteIssue],
-    known: dict[int, FleetioIssue],
-    client: EntryClient,
-    now: datetime,
-) -> tuple[int, list[RemoteIssue]]:
-    """How many alerts ended, and the records that could not be taken over."""
-    ended, failed = 0, []
-    for remote in remotes:
-        try:
-            change = take_over(known[remote.id], remote, client=client, now=now)
-        except ClientError:
-            raise  # a limit, or Fleetio is away: the others would fare no better
-        except Exception:
-            logger.exception("Fleetio issue %s could not be taken over", remote.id)
-            failed.append(remote)
-            continue
-        ended += change is Change.ENDED
-    return ended, failed
+def _looked(gate: ProviderGate, until: datetime) -> None:
+    rows = ProviderGate.objects.filter(pk=gate.pk)
+    rows.filter(Q(synced_until__isnull=True) | Q(synced_until__lt=until)).update(synced_until=until)
+
+
+def _guarded(issue: FleetioIssue, judge: Callable[[], Change]) -> Change | None:
+    """None when a fault of ours is in the way: it must not stop the other issues."""
+    try:
+        return judge()
+    except ClientError:
+        raise  # a limit, or Fleetio is away: the others would fare no better
+    except Exception:
+        logger.exception("Fleetio issue %s could not be taken over", issue.fleetio_id)
+        return None
 
 
 def _look_at_quiet(client: SyncClient, now: datetime) -> int:
@@ -108,12 +106,15 @@ def _look_at_quiet(client: SyncClient, now: datetime) -> int:
         watched(now)
         .filter(alert__resolved_at__isnull=True)
         .filter(Q(checked_at__isnull=True) | Q(checked_at__lt=now - QUIET))
+        .select_related("alert__vehicle")
+        .order_by("checked_at", "pk")
     )
     ended = 0
-    for issue in quiet.select_related("alert__vehicle").order_by("checked_at", "pk")[
-        :QUIET_AT_ONCE
-    ]:
-        ended += look_at(issue, client=client, now=now) is Change.ENDED
+    for issue in quiet[:QUIET_AT_ONCE]:
+        # Whatever comes of it, the next run looks at others.
+        FleetioIssue.objects.filter(pk=issue.pk).update(checked_at=now)
+        look = partial(look_at, issue, client=client, now=now)
+        ended += _guarded(issue, look) is Change.ENDED
     return ended
 
 
