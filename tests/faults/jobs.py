@@ -18,6 +18,7 @@ from integrations.services import (
     tokens,
 )
 from integrations.services.measures import KM_PER_MILE
+from maintenance.models import Rule
 from maintenance.services import evaluation
 from tests import factories
 from tests.maintenance import cars
@@ -109,6 +110,14 @@ def wear_out(_: int, vin: str, km: float | None) -> None:
     cars.say(car, now - timedelta(hours=12), oil=14, now=now)
     cars.say(car, now, oil=14, km=km)
     fleetio_odometers.queue_odometers(now=now)
+
+
+@job
+def go_through(_: int, vin: str) -> None:
+    """The car's oil was worn and its issue made; now it is changed, so the issue is to follow."""
+    now = clock.now()
+    Rule.objects.update(on_clear=Rule.OnClear.RESOLVE)
+    cars.say(Vehicle.objects.get(vin=vin), now, oil=95, now=now)
 
 
 @job

@@ -34,7 +34,8 @@ class Play:
             *[self.fires] * 4,
             *[self.clears] * 2,
             *[self.gets_worse] * 1,
-            *[self.drives] * 2,
+            *[self.drives] * 3,
+            *[self.codes] * 2,
             *[self.mechanic] * 4,
             self.service_entry,
             *[self.webhooks] * 3,
@@ -60,8 +61,11 @@ class Play:
         self.world.say(oil=95)
 
     def drives(self) -> None:
-        self.km += self.dice.randint(10, 2_000)
+        self.km += self.dice.randint(10, 4_000)
         self.world.say(km=self.km)
+
+    def codes(self) -> None:
+        self.world.say(codes=self.dice.choice([[], ["P0301"]]))
 
     def mechanic(self) -> None:
         rows = self.world.sandbox.fleetio.issues()
@@ -125,10 +129,10 @@ def world(settings: Settings) -> Iterator[FleetioWorld]:
 @pytest.mark.parametrize("seed", range(8))
 def test_both_sides_agree_in_the_end(world: FleetioWorld, seed: int, on_clear: str) -> None:
     Rule.objects.update(on_clear=on_clear, hold_readings=1)
-    make_service(vehicle=world.car, odometer_km=50_000 * KM_PER_MILE)
+    make_service(vehicle=world.car, topic="tire-rotation", odometer_km=50_000 * KM_PER_MILE)
     with world.sandbox.fleetio.webhooks.held() as events:
         play = Play(world, seed * 3 + len(on_clear), events)
-        for _ in range(45):
+        for _ in range(60):
             play.step()
         play.settle()
 
