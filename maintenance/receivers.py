@@ -9,7 +9,7 @@ from django.dispatch import receiver
 
 from integrations.models import Connection, Signal, Vehicle
 from integrations.signals import connection_changed, provider_refused, readings_recorded
-from maintenance.services import evaluation, notices, wanted
+from maintenance.services import evaluation, notices, reachability, wanted
 
 
 @receiver(readings_recorded)
@@ -34,9 +34,8 @@ def on_readings_recorded(
 def on_connection_changed(
     sender: Any, connection: Connection, user: User | None, now: datetime, **kwargs: Any
 ) -> None:
-    """Staff hear of what they did not do themselves."""
-    if user is None and connection.status != Connection.Status.ACTIVE:
-        notices.connection_lost(connection, now=now)
+    """Decide at once, in the same transaction that changed it."""
+    reachability.look_again(connection, now=now)
 
 
 @receiver(provider_refused)

@@ -106,9 +106,13 @@ def out_of_turn(
 def _topics(
     rules: InForce, signals: Sequence[Signal], late: Collection[str], now: datetime
 ) -> Iterator[_Topic]:
-    """Those that read what came late."""
+    """Those that read what came late. Beside a rule that knows only the present, such as that a
+    car is quiet, the past cannot be told anew.
+    """
     for name in dict.fromkeys(spec.topic for _rule, spec in rules):
         inside = [(rule, spec) for rule, spec in rules if spec.topic == name]
+        if not all(spec.kind.has_history for _rule, spec in inside):
+            continue
         codes = {s.code for s in signals if any(history.reads(spec, s.code) for _, spec in inside)}
         if all(spec.kind is Kind.SYSTEM_STATUS for _rule, spec in inside):
             codes &= {*late}

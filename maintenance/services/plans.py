@@ -49,7 +49,7 @@ class Known:
     def put_away_what_ended(self) -> None:
         """Some were resolved since they were read; a pending one is gone without a trace."""
         for key, alert in list(self.unresolved.items()):
-            if alert.pk is None or alert.resolved_at:
+            if not alert.pk or alert.resolved_at:
                 del self.unresolved[key]
             if alert.resolved_at:
                 self.resolved[key] = alert

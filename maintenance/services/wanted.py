@@ -13,9 +13,16 @@ from maintenance.engine.scopes import in_force
 from maintenance.models import Rule
 from maintenance.services.evaluation import vehicle_facts
 
-READABLE = (codes.ODOMETER, codes.OIL_LIFE, codes.TROUBLE_CODES)
+READABLE = (
+    codes.ODOMETER,
+    codes.OIL_LIFE,
+    codes.TROUBLE_CODES,
+    codes.TIRES,
+    codes.FUEL_LEVEL,
+    codes.STATE_OF_CHARGE,
+)
 # When the month's calls run out, the dangerous is asked for longest.
-URGENCY = {codes.TROUBLE_CODES: 40, codes.OIL_LIFE: 30, codes.ODOMETER: 20}
+URGENCY = {codes.TROUBLE_CODES: 40, codes.TIRES: 35, codes.OIL_LIFE: 30, codes.ODOMETER: 20}
 LEAST_URGENT = 10
 
 

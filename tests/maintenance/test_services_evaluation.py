@@ -196,6 +196,7 @@ def test_what_arrives_after_three_days_neither_opens_nor_closes(
     car: Vehicle, age: timedelta, *, counts: bool
 ) -> None:
     Rule.objects.filter(kind=Rule.Kind.TROUBLE_CODE).update(critical="*")
+    Rule.objects.filter(kind=Rule.Kind.STALE_DATA).delete()
     say(car, NOW, codes=["P0301"], now=NOW + age)
     assert alerts_of(car) == ([("P0301", "open", "due")] if counts else [])
 
@@ -470,6 +471,7 @@ def test_interval_stages_by_distance(car: Vehicle, miles: int, stage: str | None
 
 
 def test_an_interval_in_days_fires_by_the_calendar_alone(car: Vehicle) -> None:
+    Rule.objects.filter(kind=Rule.Kind.STALE_DATA).delete()
     make_rule(topic="inspection", distance_km=None, days=365)
     make_service(vehicle=car, topic="inspection", done_on=NOW.date())
     seen = {}

@@ -3,7 +3,15 @@
 import pytest
 
 from integrations import registry
-from integrations.clients.readings import ODOMETER, OIL_LIFE, SYSTEM_STATUS, TROUBLE_CODES
+from integrations.clients.readings import (
+    FUEL_LEVEL,
+    ODOMETER,
+    OIL_LIFE,
+    STATE_OF_CHARGE,
+    SYSTEM_STATUS,
+    TIRES,
+    TROUBLE_CODES,
+)
 from integrations.models import PortalSettings, Signal, Vehicle
 from maintenance.models import Rule
 from maintenance.services import wanted
@@ -31,7 +39,7 @@ def test_a_new_car_is_asked_for_all_that_the_default_rules_need() -> None:
     car = make_vehicle()
     say(car, oil=90)
 
-    assert asked(car) == {ODOMETER, OIL_LIFE, TROUBLE_CODES, *SYSTEM_STATUS}
+    assert asked(car) == {ODOMETER, OIL_LIFE, TROUBLE_CODES, TIRES, *SYSTEM_STATUS}
     assert registry.wanted_signals().keys() == asked(car)
 
 
@@ -40,7 +48,7 @@ def test_the_dangerous_is_the_most_urgent() -> None:
     wanted.write_for_all()
     ranked = list(car.signals.order_by("-urgency", "code").values_list("code", flat=True))
 
-    assert ranked[:3] == [TROUBLE_CODES, OIL_LIFE, ODOMETER]
+    assert ranked[:4] == [TROUBLE_CODES, TIRES, OIL_LIFE, ODOMETER]
 
 
 @pytest.mark.parametrize(
@@ -50,11 +58,17 @@ def test_the_dangerous_is_the_most_urgent() -> None:
         ("service_interval", {ODOMETER}),
         ("trouble_code", {TROUBLE_CODES}),
         ("system_status", set(SYSTEM_STATUS)),
+        ("tire_pressure", {TIRES}),
+        ("fuel_level", {FUEL_LEVEL}),
+        ("state_of_charge", {STATE_OF_CHARGE}),
+        ("stale_data", set()),
+        ("connection", set()),
     ],
 )
 def test_each_kind_of_rule_wants_its_own_signals(kind: str, codes: set[str]) -> None:
     car = make_vehicle()
     only(kind)
+    Rule.objects.filter(kind=kind).update(is_enabled=True)
     wanted.rules_changed(now=NOW)
 
     assert asked(car) == codes == set(wanted.for_any_car())

@@ -45,6 +45,21 @@ class Ledger:
             )
             self.unresolved = None
 
+    def reopen(self, now: datetime) -> None:
+        """A person says of what was resolved last that it is not over."""
+        if self.unresolved is None and self.previous is not None:
+            self.unresolved = replace(
+                self.previous,
+                is_open=True,
+                is_resolved=False,
+                resolved_at=None,
+                resolved_by_person=False,
+                cleared_since_resolved=False,
+                clear_count=0,
+                reopened_by_person_at=now,
+            )
+            self.previous = None
+
     def _check(self, step: Step) -> None:
         was_open = self.unresolved is not None and self.unresolved.is_open
         if step.action is Action.NOTHING:

@@ -366,3 +366,31 @@ def test_the_rule_that_fires_takes_the_episode_over() -> None:
     assert step.action is Action.FORGET_CLEAR
     assert step.episode is not None
     assert (step.episode.rule_id, step.episode.worst) == (2, 1.1)
+
+
+# Reopened by a person
+
+
+def reopened(**columns: object) -> EpisodeView:
+    return replace(make_open(), reopened_by_person_at=NOW, **columns)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "action"), [(-60, Action.NOTHING), (0, Action.NOTHING), (1, Action.RESOLVE)]
+)
+def test_what_the_car_said_until_a_person_reopened_it_does_not_end_it(
+    minutes: int, action: Action
+) -> None:
+    at = NOW + timedelta(minutes=minutes)
+    episode = reopened(last_firing_at=NOW - DAY)
+
+    assert advance(episode, None, clear(at), OIL, NOW + DAY).action is action
+
+
+def test_the_calendar_has_to_disagree_before_it_ends_what_a_person_reopened() -> None:
+    """It says the same before and after: the person knew that when reopening."""
+    said_before = reopened(last_firing_at=NOW - DAY)
+    said_since = reopened(last_firing_at=NOW + HOUR)
+
+    assert advance(said_before, None, clear(None), SERVICE, NOW + DAY).action is Action.NOTHING
+    assert advance(said_since, None, clear(None), SERVICE, NOW + DAY).action is Action.RESOLVE

@@ -53,13 +53,16 @@ FIRINGS = st.builds(
 CLEARS = st.builds(lambda at, rule_id: clear(at, rule_id=rule_id), TIMES, RULES)
 UNKNOWNS = st.builds(lambda at, rule_id: unknown(at, rule_id=rule_id), TIMES, RULES)
 CLOSE = "a person closes it"
+REOPEN = "a person reopens it"
 Event = Finding | str
-EVENTS = st.lists(st.one_of(FIRINGS, FIRINGS, CLEARS, UNKNOWNS, st.just(CLOSE)), max_size=40)
+EVENTS = st.lists(
+    st.one_of(FIRINGS, FIRINGS, CLEARS, UNKNOWNS, st.sampled_from([CLOSE, REOPEN])), max_size=40
+)
 
 
 def play(ledger: Ledger, event: Event, spec: RuleSpec, now: datetime) -> Action | None:
     if isinstance(event, str):
-        ledger.close(now)
+        ledger.close(now) if event == CLOSE else ledger.reopen(now)
         return None
     return ledger.apply(event, replace(spec, id=event.rule_id), now).action
 
@@ -116,6 +119,23 @@ def test_the_stage_never_falls_while_an_episode_is_open(
             assert stage >= announced
             assert (stage > announced) is (action is Action.WORSEN)
         announced = stage
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(EVENTS, SPECS)
+def test_what_a_person_reopens_is_ended_only_by_what_the_car_says_from_then_on(
+    events: list[Event], spec: RuleSpec
+) -> None:
+    ledger = Ledger()
+    for n, event in enumerate(events):
+        since = ledger.unresolved.reopened_by_person_at if ledger.unresolved else None
+        last_firing = ledger.unresolved.last_firing_at if ledger.unresolved else None
+        action = play(ledger, event, spec, clock(n))
+        if since is None or action is not Action.RESOLVE or isinstance(event, str):
+            continue
+        said_at = event.recorded_at or last_firing
+        assert said_at is not None
+        assert said_at > since
 
 
 @settings(deadline=None)  # a busy machine is no failure
