@@ -18,7 +18,7 @@ def name(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("maintenance", "0003_alert_life")]
+    dependencies = [("maintenance", "0004_default_rules")]
 
     operations = [
         migrations.AddField(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from integrations.clients.fleetio import Comment
 from integrations.models import OutboxEntry
 from integrations.sandbox import FOREVER, Fault
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
@@ -265,9 +266,7 @@ def test_a_comment_is_found_by_its_reference_alone(
     assert len(world.comments()) == 2
     comment = OutboxEntry.objects.get(kind=issues.COMMENT)
     longer = f"{issue_comments.reference(comment, alert)}7"
-    assert not issue_comments._is_there(
-        [issue_comments.Comment(id=1, text=longer)], longer.removesuffix("7")
-    )
+    assert not issue_comments._is_there([Comment(id=1, text=longer)], longer.removesuffix("7"))
 
 
 def test_a_move_without_a_setting_leaves_a_comment(world: FleetioWorld, settings: Settings) -> None:
