@@ -150,6 +150,7 @@ def _announce(batch: Batch) -> None:
             vehicle=batch.vehicle,
             codes=batch.result.codes,
             late=batch.result.late,
+            risen=batch.result.risen,
             signals=list(batch.signals.values()),
             now=batch.now,
         )

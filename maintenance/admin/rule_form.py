@@ -73,7 +73,7 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
         }
         widgets = {
             name: forms.Textarea(attrs={"rows": 2, "cols": 60})
-            for name in ("patterns", "ignored", "critical", "extra_addresses")
+            for name in ("patterns", "ignored", "critical", "extra_addresses", "service_names")
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -12,7 +12,11 @@ Fields = tuple[Any, ...]
 
 _LEVELS = (Kind.OIL_LIFE, Kind.FUEL_LEVEL, Kind.STATE_OF_CHARGE)
 _RUNS_LOW = _("What runs low: when it fires")
-_OF_SERVICES: Fields = (("distance_km", "days"), ("due_odometer_km", "due_on"))
+_OF_SERVICES: Fields = (
+    ("distance_km", "days"),
+    ("due_odometer_km", "due_on"),
+    "service_names",
+)
 _OF_TIRES: Fields = (("placard_front_kpa", "placard_rear_kpa"), ("low_kpa", "high_kpa"))
 _OF_CODES: Fields = ("patterns", "ignored", "critical")
 _OF_LEVELS: Fields = (("due_below", "clear_at"),)

@@ -19,7 +19,7 @@ from integrations.admin import words
 from integrations.admin.base import PortalAdmin, acting_user
 from maintenance.admin.distances import DistanceField, DistanceFormMixin
 from maintenance.models import Rule, ServiceRecord
-from maintenance.services import services, wording
+from maintenance.services import proposals, services, wording
 
 
 def topics(*, only_enabled: bool) -> list[tuple[str, str]]:
@@ -132,7 +132,7 @@ class ServiceRecordAdmin(PortalAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return words.with_unit(super().get_queryset(request).shown())
+        return words.with_unit(super().get_queryset(request)).shown()
 
     @admin.display(description=_("service"), ordering="topic")
     def shown_topic(self, record: ServiceRecord) -> str:
@@ -173,13 +173,13 @@ class ServiceRecordAdmin(PortalAdmin):
 
     @admin.action(description=_("Confirm: it was done"), permissions=["change"])
     def confirm(self, request: HttpRequest, queryset: QuerySet[ServiceRecord]) -> None:
-        count = self._decide(request, queryset, services.confirm)
+        count = self._decide(request, queryset, proposals.confirm)
         text = ngettext("%(count)d service counts now.", "%(count)d services count now.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS)
 
     @admin.action(description=_("Dismiss: it was not done"), permissions=["change"])
     def dismiss(self, request: HttpRequest, queryset: QuerySet[ServiceRecord]) -> None:
-        count = self._decide(request, queryset, services.dismiss)
+        count = self._decide(request, queryset, proposals.dismiss)
         text = ngettext(
             "%(count)d proposed service dismissed.",
             "%(count)d proposed services dismissed.",

@@ -16,6 +16,7 @@ from integrations.admin import confirm, words
 from integrations.admin.base import Panel, acting_user
 from integrations.admin.vehicles import VehicleAdmin, VehicleGroupAdmin
 from integrations.models import Vehicle, VehicleGroup
+from maintenance.admin import forecasts
 from maintenance.admin.alerts import issue_link, stage_badge, status_badge
 from maintenance.admin.service_records import ServicedForm, state_badge
 from maintenance.admin.vehicle_modes import VehicleModeActions
@@ -44,7 +45,8 @@ class MaintainedVehicleAdmin(VehicleModeActions, VehicleAdmin):
     def get_panels(self, request: HttpRequest, obj: Vehicle) -> list[Panel]:
         known, *rest = super().get_panels(request, obj)
         unit = words.unit_of(obj)
-        return [_alerts(obj), known, _rules(obj), _services(obj, unit), *rest]
+        forecast = forecasts.panel(obj, unit)
+        return [_alerts(obj), known, forecast, _rules(obj), _services(obj, unit), *rest]
 
     def save_model(self, request: HttpRequest, obj: Vehicle, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

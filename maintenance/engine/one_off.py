@@ -27,7 +27,7 @@ def judge(spec: RuleSpec, condition: ServiceInterval, known: Facts, now: datetim
         "service_done_on": service.done_on.isoformat() if service else None,
         "service_odometer_km": service.odometer_km if service else None,
     }
-    if service is not None and _is_done(condition, service):
+    if service is not None and is_done(condition, service):
         done = Reason.SERVICE_DONE
         return [to_finding(spec, Verdict.CLEAR, done, at, evidence=evidence)]
     parts = []
@@ -43,7 +43,8 @@ def judge(spec: RuleSpec, condition: ServiceInterval, known: Facts, now: datetim
     return [to_finding(spec, verdict, reason, at, evidence=evidence, part=part)]
 
 
-def _is_done(condition: ServiceInterval, service: ServiceFact) -> bool:
+def is_done(condition: ServiceInterval, service: ServiceFact) -> bool:
+    """Whether this service was the one."""
     due_on, due_km = condition.due_on, condition.due_odometer_km
     if due_on is not None and service.done_on >= due_on - timedelta(days=condition.soon_days):
         return True

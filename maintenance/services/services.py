@@ -20,9 +20,8 @@ from maintenance.services.service_names import topics_called
 
 __all__ = [
     "changed",
-    "confirm",
     "delete",
-    "dismiss",
+    "lock",
     "mark_serviced",
     "odometer_on",
     "record",
@@ -88,7 +87,7 @@ def write(
     is_proposed: bool = False,
 ) -> tuple[ServiceRecord, bool]:
     """As `record`, for callers that look at the rules themselves; also says whether it is new."""
-    _lock(vehicle)
+    lock(vehicle)
     if reference and (known := _referred(vehicle, topic, reference)):
         return known, False
     if odometer_km is None:
@@ -142,7 +141,7 @@ def withdraw(vehicle: Vehicle, *, reference: str, now: datetime) -> int:
     """What was taken from this reference is not true any more; returns how many records."""
     if not reference:
         return 0
-    _lock(vehicle)
+    lock(vehicle)
     entries = list(vehicle.services.filter(reference=reference))
     for entry in entries:
         activity.record(f"Service withdrawn: {entry}", now=now, about=vehicle)
@@ -154,33 +153,12 @@ def withdraw(vehicle: Vehicle, *, reference: str, now: datetime) -> int:
 
 
 @transaction.atomic
-def confirm(entry: ServiceRecord, *, now: datetime, user: User | None = None) -> bool:
-    """The proposed service was done: it counts from now on. False when it was decided before."""
-    _lock(entry.vehicle)
-    if not ServiceRecord.objects.proposed().filter(pk=entry.pk).update(is_proposed=False):
-        return False
-    entry.refresh_from_db()
-    recorded(entry, now=now, user=user, what="Service confirmed")
-    return True
-
-
-@transaction.atomic
-def dismiss(entry: ServiceRecord, *, now: datetime, user: User | None = None) -> bool:
-    """The proposed service was not done: it is not proposed again."""
-    _lock(entry.vehicle)
-    if not ServiceRecord.objects.proposed().filter(pk=entry.pk).update(dismissed_at=now):
-        return False
-    activity.record(f"Service dismissed: {entry}", now=now, about=entry.vehicle, user=user)
-    return True
-
-
-@transaction.atomic
 def delete(entry: ServiceRecord, *, now: datetime, user: User | None = None) -> None:
     """Forget a service; the interval counts from the one before it again.
 
     What was taken from elsewhere would be taken again, so it is kept as dismissed.
     """
-    _lock(entry.vehicle)
+    lock(entry.vehicle)
     activity.record(f"Service deleted: {entry}", now=now, about=entry.vehicle, user=user)
     _unsettle(entry)
     if entry.reference:
@@ -196,7 +174,7 @@ def mark_serviced(alert: Alert, *, now: datetime, user: User | None = None) -> b
     """The work of this alert was done: record the service and end the alert."""
     if alert.vehicle is None:
         return False
-    _lock(alert.vehicle)
+    lock(alert.vehicle)
     # Two people who press the button at once record one service.
     if acts.locked(alert).resolved_at:
         return False
@@ -208,7 +186,7 @@ def mark_serviced(alert: Alert, *, now: datetime, user: User | None = None) -> b
     return True
 
 
-def _lock(vehicle: Vehicle) -> None:
+def lock(vehicle: Vehicle) -> None:
     """Before anything else, as ingest does: whoever comes the other way would wait for us."""
     Vehicle.objects.select_for_update().filter(pk=vehicle.pk).first()
 

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from integrations.clients import readings as codes
 from integrations.models import PortalSettings, Signal, Vehicle
-from maintenance.engine.rules import RuleSpec, signals_needed
+from maintenance.engine.rules import Kind, RuleSpec, signals_needed
 from maintenance.engine.scopes import in_force
 from maintenance.models import Rule
 from maintenance.services.evaluation import vehicle_facts
@@ -32,10 +32,13 @@ def for_any_car() -> dict[str, int]:
 
 
 def _codes(specs: Iterable[RuleSpec]) -> dict[str, int]:
+    specs = list(specs)
     patterns = {pattern for spec in specs for pattern in signals_needed(spec)}
     if PortalSettings.load().send_odometers:
         patterns.add(codes.ODOMETER)
     found = {code for code in READABLE if code in patterns}
+    if any(spec.kind is Kind.SERVICE_INTERVAL for spec in specs):
+        found.add(codes.SERVICE_RECORDS)  # what was serviced elsewhere restarts the interval
     # Only systems are asked for by pattern: diagnostics-* does not mean the list of codes.
     found |= {code for code in codes.SYSTEM_STATUS if any(fnmatchcase(code, p) for p in patterns)}
     return {code: URGENCY.get(code, LEAST_URGENT) for code in sorted(found)}

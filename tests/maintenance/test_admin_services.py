@@ -113,7 +113,7 @@ def test_the_overview_and_the_car_say_what_waits(admin_client: Client, car: Vehi
 def test_looking_changes_nothing_and_lookers_cannot_decide(client: Client, car: Vehicle) -> None:
     record = proposed(car)
     client.force_login(make.make_user("maintenance.view_servicerecord"))
-    client.get(listing(ServiceRecord), {"action": "confirm", "_selected_action": record.pk})
+    client.get(listing(ServiceRecord), {"action": "confirm", "_selected_action": str(record.pk)})
     act(client, "confirm", record)
 
     record.refresh_from_db()
@@ -124,7 +124,7 @@ def test_looking_changes_nothing_and_lookers_cannot_decide(client: Client, car: 
 
 
 def test_a_record_older_than_the_latest_changes_nothing(admin_client: Client, car: Vehicle) -> None:
-    typed = {"vehicle": car.pk, "topic": "engine-oil", "done_on": "2025-01-05"}
+    typed = {"vehicle": str(car.pk), "topic": "engine-oil", "done_on": "2025-01-05"}
     admin_client.post(
         reverse("admin:maintenance_servicerecord_add"), {**typed, "odometer_km": "20000"}
     )
@@ -134,7 +134,7 @@ def test_a_record_older_than_the_latest_changes_nothing(admin_client: Client, ca
 def test_a_late_entered_record_newer_than_the_latest_ends_the_alert(
     admin_client: Client, car: Vehicle
 ) -> None:
-    typed = {"vehicle": car.pk, "topic": "engine-oil", "done_on": "2026-02-20"}
+    typed = {"vehicle": str(car.pk), "topic": "engine-oil", "done_on": "2026-02-20"}
     admin_client.post(
         reverse("admin:maintenance_servicerecord_add"), {**typed, "odometer_km": "36000"}
     )
@@ -150,7 +150,7 @@ def test_deleting_the_latest_lets_the_interval_fire_again(
     act(admin_client, "delete_selected", latest, post="yes")
     assert status() == "resolved"
 
-    act(admin_client, "delete_selected", car.services.first(), post="yes")
+    act(admin_client, "delete_selected", car.services.latest("done_on"), post="yes")
     assert status() == "open"
 
 
@@ -170,3 +170,12 @@ def test_a_deleted_record_of_elsewhere_is_remembered(admin_client: Client, car: 
     admin_client.post(address, {"post": "yes"})
 
     assert ServiceRecord.objects.get(pk=record.pk).dismissed_at == NOW
+
+
+def test_the_names_of_a_service_are_typed_at_its_rule(admin_client: Client) -> None:
+    rule = Rule.objects.get()
+    assert 'name="service_names"' in admin_client.get(change(rule)).content.decode()
+    assert (
+        'name="service_names"'
+        in admin_client.get(reverse("admin:maintenance_rule_add")).content.decode()
+    )

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from integrations.models import Activity, Vehicle
 from maintenance.models import Alert, Rule, ServiceRecord
-from maintenance.services import services
+from maintenance.services import proposals, services
 from tests.factories import (
     NOW,
     make_alert,
@@ -187,18 +187,18 @@ def test_a_proposed_service_counts_only_when_it_is_confirmed(car: Vehicle) -> No
     entry = propose(car)
     assert alerts_of(car) == [("engine-oil", "open", "due")]
 
-    assert services.confirm(entry, now=NOW + HOUR, user=make_user(username="alex"))
+    assert proposals.confirm(entry, now=NOW + HOUR, user=make_user(username="alex"))
     assert alerts_of(car) == [("engine-oil", "resolved", "due")]
     assert Activity.objects.filter(what__startswith="Service confirmed", actor="alex").exists()
-    assert not services.confirm(entry, now=NOW + HOUR)
-    assert not services.dismiss(entry, now=NOW + HOUR)
+    assert not proposals.confirm(entry, now=NOW + HOUR)
+    assert not proposals.dismiss(entry, now=NOW + HOUR)
 
 
 def test_a_dismissed_service_never_counts_nor_comes_back(car: Vehicle) -> None:
     due(car)
     entry = propose(car)
-    assert services.dismiss(entry, now=NOW)
-    assert not services.confirm(entry, now=NOW)
+    assert proposals.dismiss(entry, now=NOW)
+    assert not proposals.confirm(entry, now=NOW)
 
     assert propose(car) == entry
     assert not ServiceRecord.objects.proposed().exists()
