@@ -200,6 +200,7 @@ EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", f"Fleet Portal <portal@{_site.hostname}>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 MAINTENANCE_EMAILS = _split("MAINTENANCE_EMAILS")
+CHANNELS_ALLOW_PRIVATE = env.bool("CHANNELS_ALLOW_PRIVATE", default=False)
 
 # --- Smartcar ---------------------------------------------------------------------------------
 

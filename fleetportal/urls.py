@@ -12,4 +12,5 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("", include("integrations.urls")),
+    path("", include("maintenance.urls")),
 ]

@@ -1,68 +1,25 @@
 """How this app's kinds of outgoing messages are sent, with real clients."""
 
-from datetime import datetime
-
 from django.utils.translation import gettext_lazy as _
 
-from integrations import conf, registry
-from integrations.clients.fleetio import FleetioClient
-from integrations.clients.fleetio_webhooks import FleetioEvent
-from integrations.models import OutboxEntry
-from integrations.registry import Heard, Postponed, Sent
+from integrations import registry
 from maintenance.services import (
+    channels,
     emails,
-    fleetio_entries,
-    fleetio_hearing,
-    issue_comments,
-    issue_creation,
-    issue_moves,
-    issues,
+    notice_delivery,
     notices,
     notifying,
     wanted,
 )
 
 
-def _move(
-    entry: OutboxEntry, *, client: FleetioClient, unclear: bool, now: datetime
-) -> Sent | Postponed:
-    calls = conf.issue_calls()
-    return issue_moves.deliver(entry, client=client, calls=calls, unclear=unclear, now=now)
-
-
 def register() -> None:
+    _register_notices()
     registry.register_kind(
-        issues.KIND,
-        lane=registry.FLEETIO,
-        handler=conf.with_fleetio(issue_creation.deliver),
-        label=_("Issue in Fleetio"),
-    )
-    registry.register_kind(
-        issues.COMMENT,
-        lane=registry.FLEETIO,
-        handler=conf.with_fleetio(issue_comments.deliver),
-        label=_("Comment in Fleetio"),
-    )
-    registry.register_kind(
-        issues.MOVE,
-        lane=registry.FLEETIO,
-        handler=conf.with_fleetio(_move),
-        label=_("State of an issue in Fleetio"),
-    )
-    registry.register_kind(
-        fleetio_entries.HISTORY,
-        lane=registry.FLEETIO,
-        handler=conf.with_fleetio(fleetio_entries.deliver_history),
-        label=_("Services known to Fleetio"),
-    )
-    registry.register_kind(
-        notifying.MAIL, lane=registry.MAIL, handler=emails.deliver_alert, label=_("Alert mail")
-    )
-    registry.register_kind(
-        notifying.RESOLVED_MAIL,
+        notices.CONNECTION_LOST,
         lane=registry.MAIL,
-        handler=emails.deliver_resolved,
-        label=_("Resolved mail"),
+        handler=notices.deliver_connection_lost,
+        label=_("Lost connection, to staff"),
     )
     registry.register_kind(
         notices.PROVIDER_REFUSES,
@@ -71,26 +28,25 @@ def register() -> None:
         label=_("Refused credentials, to staff"),
     )
     registry.register_wanted_signals(wanted.for_any_car)
-    _register_events()
 
 
-def _register_events() -> None:
-    for names, hear in (
-        (fleetio_hearing.ISSUES, _issue_changed),
-        (fleetio_hearing.ENTRIES, _service_entry_changed),
-        (fleetio_hearing.IMPORTS, _imported),
-    ):
-        for name in names:
-            registry.register_event(name, hear)
-
-
-def _issue_changed(event: FleetioEvent, *, now: datetime) -> Heard:
-    return fleetio_hearing.issue(event, client=conf.get_fleetio_client(), now=now)
-
-
-def _service_entry_changed(event: FleetioEvent, *, now: datetime) -> Heard:
-    return fleetio_hearing.service_entry(event, client=conf.get_fleetio_client(), now=now)
-
-
-def _imported(event: FleetioEvent, *, now: datetime) -> Heard:
-    return fleetio_hearing.imported(event, client=conf.get_fleetio_client(), now=now)
+def _register_notices() -> None:
+    """What opened and what is over may stand in one message."""
+    labels = {
+        notifying.MAIL: _("Alert mail"),
+        notifying.RESOLVED_MAIL: _("Resolved mail"),
+        notifying.HELD_MAIL: _("What maintenance held, by mail"),
+        notifying.PUSH: _("Alert to a channel"),
+        notifying.HELD_PUSH: _("What maintenance held, to a channel"),
+        notifying.RESOLVED_PUSH: _("Resolved, to a channel"),
+    }
+    for kind, label in labels.items():
+        is_mail = kind.startswith("mail")
+        registry.register_kind(
+            kind,
+            lane=registry.MAIL if is_mail else registry.PUSH,
+            handler=emails.deliver if is_mail else channels.deliver,
+            label=label,
+            bundled=True,
+            split=notice_delivery.split,
+        )

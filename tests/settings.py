@@ -22,6 +22,7 @@ _ENVIRONMENT = {
     "EMAIL_URL": "memorymail://",
     "DEFAULT_FROM_EMAIL": "Fleet Portal <portal@example.com>",
     "MAINTENANCE_EMAILS": "maintenance@example.com",
+    "CHANNELS_ALLOW_PRIVATE": "False",
     "FIELD_ENCRYPTION_KEYS": _FERNET_KEY,
     "SMARTCAR_API_VERSION": "v2",
     "SMARTCAR_CLIENT_ID": "test-client-id",

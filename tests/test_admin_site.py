@@ -25,7 +25,7 @@ from integrations.models import (
     WebhookEndpoint,
 )
 from integrations.services import webhook_setup
-from maintenance.models import Rule
+from maintenance.models import Channel, MaintenanceMode, NoticeTemplate, Rule
 from tests import factories as make
 from tests.factories import NOW
 from tests.integrations import deliveries
@@ -61,8 +61,18 @@ ROWS: dict[str, Callable[[], Any]] = {
     "Recipient": lambda: make.make_recipient(driver=make.make_driver(), user=make.make_user()),
     "Rule": lambda: make.make_rule(vehicle=make.make_vehicle(), group=make.make_group()),
     "ServiceRecord": lambda: make.make_service(created_by=make.make_user()),
+    "MaintenanceMode": lambda: MaintenanceMode.objects.create(
+        vehicle=make.make_vehicle(), begins_at=NOW
+    ),
+    "Channel": lambda: Channel.objects.create(
+        recipient=make.make_recipient(), name="ops", url="ntfys://ntfy.example.com/secret-topic"
+    ),
+    "NoticeTemplate": lambda: NoticeTemplate.objects.get_or_create(
+        name="alert", subject="{{ what }}", body="{{ vehicle }}"
+    )[0],
 }  # fmt: skip
 ADDABLE = {"Driver", "ConnectLink", "VehicleGroup", "Make", "Rule", "ServiceRecord", "Recipient"}
+ADDABLE |= {"Channel", "MaintenanceMode", "NoticeTemplate"}
 
 pytestmark = pytest.mark.django_db
 named = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -76,6 +76,11 @@ class OutboxEntry(models.Model):
                 name="integrations_outbox_due",
             ),
             models.Index(fields=["content_type", "object_id"], name="integrations_outbox_about"),
+            models.Index(
+                fields=["bundle", "finished_at"],
+                condition=~Q(bundle=""),
+                name="integrations_outbox_bundle",
+            ),
         ]
 
     def __str__(self) -> str:

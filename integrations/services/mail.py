@@ -27,6 +27,7 @@ def send(
     context: Mapping[str, Any],
     time_zone: str = "",
     language: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     """Send `<template>_subject.txt`, `_body.txt` and `_body.html` to one address.
 
@@ -39,11 +40,28 @@ def send(
             render_to_string(f"{template}_{part}", dict(context))
             for part in ("subject.txt", "body.txt", "body.html")
         )
+    post(subject, text, html, to=to, message_key=message_key, headers=headers)
+
+
+def post(
+    subject: str,
+    text: str,
+    html: str,
+    *,
+    to: str,
+    message_key: str,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Send a mail that is written already, as `send` does."""
     message = EmailMultiAlternatives(
         subject=" ".join(subject.split()),
         body=text,
         to=[to],
-        headers={"Message-ID": message_id(message_key), "Auto-Submitted": "auto-generated"},
+        headers={
+            "Message-ID": message_id(message_key),
+            "Auto-Submitted": "auto-generated",
+            **(headers or {}),
+        },
     )
     message.attach_alternative(html, "text/html")
     message.send()
@@ -53,7 +71,7 @@ def send(
 def reading_as(*, time_zone: str = "", language: str = "") -> Iterator[None]:
     """Times and words as this reader wants them; the portal's own where they chose none."""
     with (
-        timezone.override(_zone(time_zone)),
+        timezone.override(zone(time_zone)),
         translation.override(language or settings.LANGUAGE_CODE),
     ):
         yield
@@ -64,7 +82,8 @@ def message_id(key: str) -> str:
     return f"<{digest}@{urlsplit(settings.SITE_URL).hostname}>"
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def zone(name: str) -> zoneinfo.ZoneInfo:
+    """The zone of this name; the portal's own for none, or for one that is unknown."""
     try:
         return zoneinfo.ZoneInfo(name or settings.TIME_ZONE)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):

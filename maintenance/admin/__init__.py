@@ -2,8 +2,10 @@
 
 from maintenance.admin import (
     alerts,
+    channels,
     issues,
     modes,
+    notice_templates,
     portal,
     recipients,
     rules,
@@ -13,8 +15,10 @@ from maintenance.admin import (
 
 __all__ = [
     "alerts",
+    "channels",
     "issues",
     "modes",
+    "notice_templates",
     "portal",
     "recipients",
     "rules",

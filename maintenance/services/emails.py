@@ -1,39 +1,73 @@
-"""Mails about alerts: one opened or got worse, one is over."""
+"""Mails about alerts: one opened or got worse, one is over, many at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.urls import reverse
+from django.template.loader import render_to_string
 
-from integrations.models import OutboxEntry, PortalSettings
-from integrations.registry import Sent
+from integrations.models import OutboxEntry
+from integrations.registry import Postponed, Sent
 from integrations.services import mail
-from maintenance.models import Alert, FleetioIssue, Recipient, Stage
-from maintenance.services import wording
+from maintenance.models import NoticeTemplate, Recipient
+from maintenance.services import fleet_words, links, notice_content, notice_delivery
+from maintenance.services.notice_content import Item
+
+Name = NoticeTemplate.Name
+TEMPLATES = {
+    Name.ALERT: "maintenance/emails/alert",
+    Name.RESOLVED: "maintenance/emails/resolved",
+    Name.SUMMARY: "maintenance/emails/summary",
+}
 
 
-def deliver_alert(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent:
-    """Handler of the mail that announces a stage of an alert."""
-    stage = Stage(entry.payload["stage"])
-    return _deliver("maintenance/emails/alert", entry, {"stage": stage, "stage_name": stage.label})
+def deliver(
+    entries: Sequence[OutboxEntry], *, unclear: bool, now: datetime
+) -> list[Sent | Postponed]:
+    """Handler of the mails about alerts: one parcel is one mail."""
+    key = entries[0].parcel or entries[0].dedupe_key
+
+    def send(recipient: Recipient, items: Sequence[Item]) -> str:
+        return send_items(recipient, items, message_key=key, now=now)
+
+    return notice_delivery.deliver(entries, unclear=unclear, now=now, send=send)
 
 
-def deliver_resolved(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent:
-    """Handler of the mail that says that an announced alert is over."""
-    return _deliver("maintenance/emails/resolved", entry, {})
-
-
-def _deliver(template: str, entry: OutboxEntry, extra: dict[str, Any]) -> Sent:
-    alert = (
-        Alert.objects.select_related("vehicle", "rule").filter(pk=entry.payload["alert"]).first()
-    )
-    recipient = Recipient.objects.filter(pk=entry.payload["recipient"]).first()
-    if alert is None or recipient is None:
-        return Sent("not sent: the alert or the recipient was deleted")
+def send_items(
+    recipient: Recipient, items: Sequence[Item], *, message_key: str, now: datetime
+) -> str:
+    """One mail about these alerts, in the fleet's words or in ours; says to whom it went."""
+    name = notice_content.name_of(items)
+    headers = {
+        "List-Unsubscribe": f"<{links.unsubscribe_url(recipient)}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
     with mail.reading_as(time_zone=recipient.time_zone, language=recipient.language):
-        known = {**context(alert, recipient), **extra}
-    return send_to(recipient, template, entry, known)
+        known = notice_content.context(items, recipient, now=now)
+        words = fleet_words.render(name, known, now=now)
+        if words:
+            wrapped = {**known, "title": words.subject, "text": words.body}
+            html = render_to_string("maintenance/emails/fleet_words_body.html", wrapped)
+            text = render_to_string("maintenance/emails/fleet_words_body.txt", wrapped)
+            mail.post(
+                words.subject,
+                text,
+                html,
+                to=recipient.email,
+                message_key=message_key,
+                headers=headers,
+            )
+            return recipient.email
+    mail.send(
+        TEMPLATES[name],
+        to=recipient.email,
+        message_key=message_key,
+        time_zone=recipient.time_zone,
+        language=recipient.language,
+        context=known,
+        headers=headers,
+    )
+    return recipient.email
 
 
 def send_to(
@@ -49,33 +83,3 @@ def send_to(
         context=context,
     )
     return Sent(recipient.email)
-
-
-def context(alert: Alert, recipient: Recipient) -> dict[str, Any]:
-    """What the templates know: the alert, its evidence in words, and where to look."""
-    portal = PortalSettings.load()
-    # A driver has no place in the admin: a link there would only ask for a password.
-    only_drives = recipient.driver_id is not None and recipient.user_id is None
-    return {
-        "alert": alert,
-        "vehicle": alert.vehicle,
-        "what": alert.summary,
-        "lines": wording.explain(
-            alert.kind, alert.evidence, recipient.units or portal.distance_unit
-        ),
-        "portal": portal,
-        **({} if only_drives else _links(alert)),
-    }
-
-
-def _links(alert: Alert) -> dict[str, Any]:
-    """Where staff look. The way to Fleetio leads through the admin: Fleetio's own address holds
-    the account token.
-    """
-    alert_path = reverse("admin:maintenance_alert_change", args=[alert.pk])
-    links: dict[str, Any] = {"alert_url": mail.absolute(alert_path)}
-    issue = FleetioIssue.objects.filter(alert=alert).first()
-    if issue:
-        path = reverse("admin:maintenance_fleetioissue_open", args=[issue.pk])
-        links |= {"issue": issue, "issue_url": mail.absolute(path)}
-    return links

@@ -1,11 +1,16 @@
 """Who is told of an alert."""
 
+from datetime import datetime
+
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Q
 
 from integrations.models import Driver
+from integrations.services import activity, mail
+from maintenance.engine.delivery_times import Delivery, Preferences
 from maintenance.models import Alert, Recipient, Rule
 from maintenance.models.rules import split
 
@@ -26,6 +31,49 @@ def of(alert: Alert) -> list[Recipient]:
     if rule.notify_driver and connection and connection.driver.is_active:
         wanted.setdefault(connection.driver.email.lower(), connection.driver)
     return [_recipient(email, person) for email, person in wanted.items()]
+
+
+def of_escalation(alert: Alert) -> list[Recipient]:
+    """Who is told when nobody takes care of it."""
+    addresses = split(alert.rule.escalate_to) if alert.rule else ()
+    return [_recipient(address, None) for address in dict.fromkeys(map(str.lower, addresses))]
+
+
+def preferences(recipient: Recipient) -> Preferences:
+    """When this recipient wants to hear of something, by their own clock."""
+    return Preferences(
+        zone=mail.zone(recipient.time_zone),
+        delivery=Delivery(recipient.delivery),
+        digest_hour=recipient.digest_hour,
+        digest_weekday=recipient.digest_weekday,
+        quiet_from=recipient.quiet_from,
+        quiet_until=recipient.quiet_until,
+    )
+
+
+def only_drives(recipient: Recipient) -> bool:
+    """A driver has no place in the admin: a link there would only ask for a password."""
+    return recipient.driver_id is not None and recipient.user_id is None
+
+
+@transaction.atomic
+def unsubscribe(recipient: Recipient, *, now: datetime) -> bool:
+    """No alert goes to them any more. False when they had unsubscribed already."""
+    changed = Recipient.objects.filter(pk=recipient.pk, unsubscribed_at=None)
+    if not changed.update(unsubscribed_at=now):
+        return False
+    activity.record("Unsubscribed", now=now, about=recipient, actor=recipient.email)
+    return True
+
+
+@transaction.atomic
+def subscribe(recipient: Recipient, *, now: datetime) -> bool:
+    """They want alerts again. False when they never stopped."""
+    changed = Recipient.objects.filter(pk=recipient.pk, unsubscribed_at__isnull=False)
+    if not changed.update(unsubscribed_at=None):
+        return False
+    activity.record("Subscribed again", now=now, about=recipient, actor=recipient.email)
+    return True
 
 
 def staff() -> list[Recipient]:

@@ -8,9 +8,10 @@ from django.core import mail as outgoing
 from django.core.mail import EmailMultiAlternatives
 
 from integrations.models import Driver, OutboxEntry, PortalSettings, Vehicle
+from integrations.registry import Sent
 from integrations.services import outbox
 from maintenance.models import Alert, FleetioIssue, Recipient, Rule
-from maintenance.services import emails, notifying
+from maintenance.services import emails, notice_content, notifying
 
 pytestmark = pytest.mark.django_db
 
@@ -50,11 +51,9 @@ def deliver(
         email="staff@example.com", defaults=recipient
     )
     payload = {"alert": alert.pk, "recipient": person.pk, "stage": stage}
-    entry = outbox.enqueue(
-        notifying.MAIL, dedupe_key=f"{payload}", payload=payload, about=alert, now=now
-    )
-    handler = emails.deliver_resolved if stage == "resolved" else emails.deliver_alert
-    handler(entry, unclear=False, now=now)
+    kind = notifying.RESOLVED_MAIL if stage == "resolved" else notifying.MAIL
+    entry = outbox.enqueue(kind, dedupe_key=f"{payload}", payload=payload, about=alert, now=now)
+    emails.deliver([entry], unclear=False, now=now)
     message = outgoing.outbox[-1]
     assert isinstance(message, EmailMultiAlternatives)
     ((html, kind),) = message.alternatives
@@ -179,10 +178,12 @@ def test_mail_leads_to_the_alert(alert: Alert, now: datetime) -> None:
 @pytest.mark.parametrize("stage", ["due", "resolved"])
 def test_mail_leads_to_the_issue_when_there_is_one(alert: Alert, now: datetime, stage: str) -> None:
     FleetioIssue.objects.create(alert=alert, fleetio_id=7001, number="42", created_at=now)
+    if stage == "resolved":
+        resolve(alert, now)
 
     message, html = deliver(alert, now, stage=stage)
 
-    url = emails.context(alert, Recipient.objects.get())["issue_url"]
+    url = notice_content.of_alert(alert, Recipient.objects.get())["issue_url"]
     assert url.startswith("https://portal.example.com/admin/")
     assert f"Issue #42 in Fleetio:\n{url}\n" in str(message.body)
     assert f'href="{url}"' in html
@@ -216,8 +217,9 @@ def test_nothing_is_sent_about_what_was_deleted(
     deliver(alert, now)
     gone.objects.all().delete()
 
-    sent = emails.deliver_alert(OutboxEntry.objects.get(), unclear=False, now=now)
+    (sent,) = emails.deliver([OutboxEntry.objects.get()], unclear=False, now=now)
 
+    assert isinstance(sent, Sent)
     assert sent.result.startswith("not sent")
     assert len(outgoing.outbox) == 1
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from integrations.management.base import PortalCommand
 from integrations.models.encryption import DecryptionError
-from integrations.services import token_sweeps
+from integrations.services import secrets_at_rest
 
 
 class Command(PortalCommand):
@@ -12,7 +12,7 @@ class Command(PortalCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            count = token_sweeps.encrypt_again()
+            count = secrets_at_rest.encrypt_again()
         except DecryptionError as exc:
             self.summary(str(exc), failed=True)
             return

@@ -15,8 +15,8 @@ DAY = timedelta(days=1)
 
 
 def local(zone: ZoneInfo, *parts: int, fold: int = 0) -> datetime:
-    year, month, day, *clock = parts
-    return datetime(year, month, day, *clock, tzinfo=zone, fold=fold).astimezone(UTC)
+    year, month, day, hour, minute = (*parts, 0, 0)[:5]
+    return datetime(year, month, day, hour, minute, tzinfo=zone, fold=fold).astimezone(UTC)
 
 
 def daily(zone: ZoneInfo, hour: int = 7) -> Preferences:
