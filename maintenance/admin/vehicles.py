@@ -1,5 +1,6 @@
 """What maintenance adds to the admin of vehicles: rules, alerts, services, and two actions."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -21,7 +22,15 @@ from maintenance.admin.alerts import issue_link, stage_badge, status_badge
 from maintenance.admin.service_records import ServicedForm, state_badge
 from maintenance.admin.vehicle_modes import VehicleModeActions
 from maintenance.models import Alert, ServiceRecord
-from maintenance.services import coverage, evaluation, services, wanted, wording
+from maintenance.services import (
+    code_book,
+    code_words,
+    coverage,
+    evaluation,
+    services,
+    wanted,
+    wording,
+)
 
 admin.site.unregister([Vehicle, VehicleGroup])
 
@@ -47,6 +56,19 @@ class MaintainedVehicleAdmin(VehicleModeActions, VehicleAdmin):
         unit = words.unit_of(obj)
         forecast = forecasts.panel(obj, unit)
         return [_alerts(obj), known, forecast, _rules(obj), _services(obj, unit), *rest]
+
+    def code_meaning(self) -> Callable[[str], str]:
+        book = code_book.now_in_force()
+
+        def meaning(code: str) -> str:
+            judged = book.judge(code)
+            severity = code_words.severity(judged.severity)
+            text = code_words.meaning(code, judged.own_meaning) or _("not a code of the standard")
+            if judged.is_ignored:
+                severity = _("ignored")
+            return f"{text} ({severity})"
+
+        return meaning
 
     def save_model(self, request: HttpRequest, obj: Vehicle, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -5,10 +5,12 @@ Units: kilometres, percent 0-100, kPa. Datetimes are aware; `today` is the fleet
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from maintenance.engine.code_overrides import CodeBook
 
 ODOMETER = "odometer-traveleddistance"
 OIL_LIFE = "internalcombustionengine-oillife"
@@ -86,7 +88,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything the engine may look at: signals by code, services by topic.
+    """Everything the engine may look at: signals by code, services by topic, what codes mean.
 
     `reach` is None where it was not asked for, and for a moment of the past: nobody wrote down what
     it was then.
@@ -96,6 +98,7 @@ class Facts:
     services: Mapping[str, ServiceFact]
     today: date
     reach: Reach | None = None
+    codes: CodeBook = field(default_factory=CodeBook)
 
 
 def system_name(code: str) -> str | None:

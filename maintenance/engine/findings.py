@@ -53,8 +53,9 @@ class Finding:
 
     `stage` is set exactly when the verdict is FIRING. `recorded_at` is the deciding reading's
     own time; None when the calendar decides, and then it is as of now. `value` is what gets worse
-    the lower it is (of intervals, the higher); None where nothing is compared. `evidence` is
-    JSON-able.
+    the lower it is (of intervals, the higher); None where nothing is compared. `skip_hold` says
+    that one reading is enough: to open what is critical, to end what a person does not want to
+    hear of. `evidence` is JSON-able.
     """
 
     rule_id: int

@@ -174,7 +174,10 @@ class ServiceInterval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TroubleCode:
-    """Active codes by shell pattern (`P03*`), whatever the case; `critical` ones are not held."""
+    """Active codes by shell pattern (`P03*`), whatever the case.
+
+    `critical` ones are not held, nor those that the book of codes (Facts) calls critical.
+    """
 
     patterns: tuple[str, ...] = ("*",)
     ignored: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 The subject of a low tire is its wheel (`front-left`), of a high one `front-left-high`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -101,20 +101,24 @@ def _wheels(
     return wheels, None
 
 
-def _read(entries: list[Any] | tuple[Any, ...]) -> Iterator[tuple[str, float | None]]:
+def _read(entries: Iterable[Any]) -> Iterator[tuple[str, float | None]]:
     for entry in entries:
         if not isinstance(entry, Mapping):
             continue
-        row, column, kpa = (entry.get(key) for key in ("row", "column", "tirePressure"))
-        if not (_is_place(row) and _is_place(column)):
-            continue
-        is_number = isinstance(kpa, int | float) and not isinstance(kpa, bool)
-        is_possible = is_number and (kpa == 0 or _LOWEST_KPA <= kpa <= _HIGHEST_KPA)
-        yield subject_of(row, column), float(kpa) if is_possible else None
+        row, column = _place(entry.get("row")), _place(entry.get("column"))
+        if row is not None and column is not None:
+            yield subject_of(row, column), _possible(entry.get("tirePressure"))
 
 
-def _is_place(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _place(value: Any) -> int | None:
+    is_place = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_place else None
+
+
+def _possible(value: Any) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if value == 0 or _LOWEST_KPA <= value <= _HIGHEST_KPA else None
 
 
 def _judge_one(

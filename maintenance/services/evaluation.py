@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from integrations.models import Signal, Vehicle
 from integrations.models.prepared import Prepared, Statement, given, together
+from maintenance.engine.code_overrides import CodeBook
 from maintenance.engine.conditions import judge
 from maintenance.engine.episodes import advance, combine
 from maintenance.engine.facts import Facts, ServiceFact, SignalFact
@@ -23,7 +24,7 @@ from maintenance.engine.findings import Finding
 from maintenance.engine.rules import RuleSpec
 from maintenance.engine.scopes import Scope, VehicleFacts, in_force
 from maintenance.models import Alert, Rule, ServiceRecord
-from maintenance.services import alerts, late_readings, reach
+from maintenance.services import alerts, code_book, late_readings, reach
 from maintenance.services.episodes import to_view
 from maintenance.services.plans import InForce, Known, Planned, Services
 
@@ -102,17 +103,17 @@ def evaluate(
     consent, and of a car that is quiet only that it is not: unless that is open it is not asked.
     """
     is_news = bool(codes)
-    rules, known, services, consent = _look_up(vehicle, now, with_consent=not is_news)
+    rules, known, services, book, consent = _look_up(vehicle, now, with_consent=not is_news)
     if is_news and reach.matters(known):
         consent = reach.statement(vehicle).run()
     alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
     known.put_away_what_ended()
     late = {*late, *late_readings.out_of_turn(codes, signals, rules=rules, known=known)}
     if late and late_readings.put_in_order(
-        vehicle, signals, late, rules=rules, known=known, services=services, now=now
+        vehicle, signals, late, rules=rules, known=known, services=services, book=book, now=now
     ):
         known = Known.of(vehicle, _alerts(vehicle, now).run())
-    steps = plan(rules, _facts(signals, services, consent, now), known, now=now)
+    steps = plan(rules, _facts(signals, services, book, consent, now), known, now=now)
     for planned in steps:
         alerts.apply(vehicle, planned, now=now)
     return steps
@@ -120,28 +121,36 @@ def evaluate(
 
 def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
     """What an evaluation would do now, one line for each step. Writes nothing."""
-    rules, known, services, consent = _look_up(vehicle, now)
+    rules, known, services, book, consent = _look_up(vehicle, now)
     moved = [
         f"hand over to {heir}: {alert.summary}" if heir else f"end: {alert.summary}"
         for alert, heir in alerts.orphans(known.unresolved.values(), rules)
     ]
-    facts = _facts(list(vehicle.signals.all()), services, consent, now)
+    facts = _facts(list(vehicle.signals.all()), services, book, consent, now)
     steps = plan(rules, facts, known, now=now)
     return [*moved, *map(str, steps)]
 
 
 def _look_up(
     vehicle: Vehicle, now: datetime, *, with_consent: bool = True
-) -> tuple[InForce, Known, Services, Rows | None]:
-    """The rules in force for the vehicle, its alerts, what was done to it, and its consent."""
-    rules, alert_rows, services, *consent = together(
+) -> tuple[InForce, Known, Services, CodeBook, Rows | None]:
+    """The rules in force for the vehicle, its alerts, what was done to it, what codes mean, and
+    its consent.
+    """
+    rules, alert_rows, services, overrides, *consent = together(
         _RULES.values(),
         _alerts(vehicle, now),
         _SERVICES.values(vehicle=vehicle.pk),
+        code_book.statement(),
         *([reach.statement(vehicle)] if with_consent else []),
     )
-    known = Known.of(vehicle, alert_rows)
-    return applicable(vehicle, rules), known, _latest(services), consent[0] if consent else None
+    return (
+        applicable(vehicle, rules),
+        Known.of(vehicle, alert_rows),
+        _latest(services),
+        code_book.made_of(overrides),
+        consent[0] if consent else None,
+    )
 
 
 def _alerts(vehicle: Vehicle, now: datetime) -> Statement[list[Alert]]:
@@ -202,12 +211,18 @@ def plan(rules: InForce, facts: Facts, known: Known, *, now: datetime) -> list[P
 
 def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> Facts:
     """The latest clean signals, services and consent, as the engine wants them."""
-    services, consent = together(_SERVICES.values(vehicle=vehicle.pk), reach.statement(vehicle))
-    return _facts(signals, _latest(services), consent, now)
+    services, overrides, consent = together(
+        _SERVICES.values(vehicle=vehicle.pk), code_book.statement(), reach.statement(vehicle)
+    )
+    return _facts(signals, _latest(services), code_book.made_of(overrides), consent, now)
 
 
 def _facts(
-    signals: Sequence[Signal], services: Services, consent: Rows | None, now: datetime
+    signals: Sequence[Signal],
+    services: Services,
+    book: CodeBook,
+    consent: Rows | None,
+    now: datetime,
 ) -> Facts:
     return Facts(
         signals={
@@ -223,6 +238,7 @@ def _facts(
         services=services,
         today=timezone.localdate(now),
         reach=reach.of(consent, signals) if consent is not None else None,
+        codes=book,
     )
 
 

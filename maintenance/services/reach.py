@@ -20,7 +20,6 @@ from django.utils import timezone
 
 from integrations.models import Activity, Connection, Make, Signal, Vehicle, VehicleAccess
 from integrations.models.prepared import Prepared, Statement, given
-from integrations.services.polling import DEFAULT_HABIT
 from maintenance.engine.facts import ConnectionFact, Consent, Reach
 from maintenance.engine.rules import Kind
 from maintenance.services.plans import Known
@@ -97,10 +96,10 @@ def of(rows: Rows, signals: Iterable[Signal]) -> Reach:
     """The reach of a car that gave these signals, of its statement's rows."""
     last = max((at for signal in signals if (at := signal.recorded_at)), default=None)
     if not rows:
-        return Reach(habit=DEFAULT_HABIT, last_recorded_at=last)
+        return Reach(habit=Make.DEFAULT_HABIT, last_recorded_at=last)
     reads, minutes, by_staff, driver, status, reason, changed_at, connected_at, *ends = rows[0]
     return Reach(
-        habit=timedelta(minutes=minutes) if minutes else DEFAULT_HABIT,
+        habit=timedelta(minutes=minutes) if minutes else Make.DEFAULT_HABIT,
         last_recorded_at=last,
         since=max(connected_at, changed_at),
         connection=ConnectionFact(

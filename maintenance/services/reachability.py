@@ -7,7 +7,6 @@ from functools import partial
 from django.db import transaction
 
 from integrations.models import Connection, Vehicle
-from integrations.services.vehicles import reached_by
 from maintenance.services import evaluation
 
 
@@ -17,7 +16,7 @@ def look_again(connection: Connection, *, now: datetime) -> None:
     Cars are taken in one order, and none is waited for: who holds one may himself wait for another
     that we hold. What is left out is looked at within a minute.
     """
-    ids = set(reached_by(connection).values_list("pk", flat=True))
+    ids = set(connection.accesses.values_list("vehicle_id", flat=True))
     free = Vehicle.objects.select_for_update(skip_locked=True).filter(pk__in=ids).order_by("pk")
     held = list(free.values_list("pk", flat=True))
     evaluation.evaluate_all(now=now, vehicle_ids=held)

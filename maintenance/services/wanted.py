@@ -80,10 +80,16 @@ def _write(vehicle: Vehicle, signals: Sequence[Signal], wanted: dict[str, int]) 
 
 
 @transaction.atomic
-def rules_changed(*, now: datetime) -> None:
-    """A rule or a scope changed: ask for other signals, and look at every car again soon."""
+def look_again(*, now: datetime) -> None:
+    """Something that every car is judged by changed: evaluate all of them soon."""
     # Cars before their signals, as ingest locks them, and always in the same order: whoever takes
     # them the other way round would wait for us while we wait for them.
     ids = list(Vehicle.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
     Vehicle.objects.filter(pk__in=ids).update(evaluation_due_at=now)
+
+
+@transaction.atomic
+def rules_changed(*, now: datetime) -> None:
+    """A rule or a scope changed: ask for other signals, and look at every car again soon."""
+    look_again(now=now)
     write_for_all()

@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 
 from maintenance.engine.findings import Finding
 from maintenance.models import Rule
+from maintenance.services import code_words, wording_values
 from maintenance.services import wording_states as states
-from maintenance.services import wording_values
 from maintenance.services.wording_values import day_of, distance_of, moment_of, short
 
 distance = wording_values.distance
@@ -39,7 +39,6 @@ SYSTEMS = {
     "washerfluid": "washer fluid",
     "waterinfuel": "water in fuel",
 }
-CODE_AREAS = {"P": "powertrain", "B": "body", "C": "chassis", "U": "network"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,7 @@ def _service_interval(rule: Rule, finding: Finding, unit: str) -> str:
 
 
 def _trouble_code(rule: Rule, finding: Finding, unit: str) -> str:
-    area = CODE_AREAS.get(finding.subject[:1])
-    if area and len(finding.subject) >= 5:
-        return _("Trouble code %(code)s (%(area)s)") % {"code": finding.subject, "area": area}
-    return _("Trouble code %(code)s") % {"code": finding.subject}
+    return code_words.name(finding.subject, str(finding.evidence.get("own_meaning") or ""))
 
 
 def _system_status(rule: Rule, finding: Finding, unit: str) -> str:
@@ -123,17 +119,25 @@ def _explain_kind(kind: str, evidence: Mapping[str, Any], unit: str) -> list[tup
     return explanations[kind]()
 
 
-def _explain_code(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (_("Code"), str(evidence.get("code") or "")),
-        (_("Active since"), moment_of(evidence.get("timestamp"))),
-    ]
-
-
 def _explain_system(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (_("System"), SYSTEMS.get(str(evidence.get("system")), str(evidence.get("system") or ""))),
         (_("The car says"), str(evidence.get("description") or "")),
+    ]
+
+
+def _explain_code(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    code = str(evidence.get("code") or "")
+    since = (_("Active since"), moment_of(evidence.get("timestamp")))
+    if not code:
+        return [since]
+    severity = str(evidence.get("severity") or "")
+    return [
+        (_("Code"), code),
+        (_("Meaning"), code_words.meaning(code, str(evidence.get("own_meaning") or ""))),
+        (_("Severity"), code_words.severity(severity)),
+        (_("For the driver"), code_words.advice(code, severity)),
+        since,
     ]
 
 

@@ -27,7 +27,7 @@ MILE = 1.609344
 def add_default_rules() -> None:
     """The rules of a new installation, also after a test that empties the tables."""
     if not Rule.objects.exists():
-        for name in ("0002_default_rules", "0004_default_rules"):
+        for name in ("0002_default_rules", "0004_rules_of_more_kinds"):
             import_module(f"maintenance.migrations.{name}").add(apps, None)
 
 

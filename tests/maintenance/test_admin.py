@@ -671,6 +671,35 @@ def test_a_rule_by_date_alone_needs_nothing_from_the_car() -> None:
     assert reasons(vehicle) == {"yearly": ""}
 
 
+def test_a_service_that_is_due_on_a_day_alone_needs_nothing_from_the_car() -> None:
+    vehicle = make.make_vehicle(connection=None)
+    make.make_rule(name="once", distance_km=None, due_on=NOW.date())
+    make.make_rule(name="there", distance_km=None, due_odometer_km=9, topic="there")
+
+    assert reasons(vehicle) == {"once": "", "there": "not read from the car yet"}
+
+
+def test_coverage_of_cars_that_are_quiet_or_not_connected() -> None:
+    make.make_rule(name="quiet", kind="stale_data", topic="quiet")
+    make.make_rule(name="connection", kind="connection", topic="connection")
+    bare = make.make_vehicle(connection=None)
+    read = make.make_signal().vehicle
+
+    why = "the car is not connected"
+    assert reasons(bare) == {"quiet": why, "connection": why}
+    assert reasons(read) == {"quiet": "", "connection": ""}
+
+
+def test_tires_that_are_well_apply_while_they_are_read() -> None:
+    data = {"values": [{"row": 0, "column": 0, "tirePressure": 240.0}]}
+    make.make_rule(name="tires", kind="tire_pressure", topic="tires")
+    read = make.make_signal(code=codes.TIRES, value=None, data=data).vehicle
+    other = make.make_vehicle()
+
+    assert reasons(read) == {"tires": ""}
+    assert reasons(other) == {"tires": "not read from the car yet"}
+
+
 def test_codes_that_are_silent_apply_while_they_are_read() -> None:
     vehicle = make.make_vehicle()
     make.make_signal(vehicle=vehicle, code=codes.TROUBLE_CODES, value=None, data={"values": []})

@@ -42,7 +42,7 @@ def test_a_new_installation_has_the_default_set_enabled_for_every_car() -> None:
 
 
 def add_later_rules() -> None:
-    import_module("maintenance.migrations.0004_default_rules").add(apps, None)
+    import_module("maintenance.migrations.0004_rules_of_more_kinds").add(apps, None)
 
 
 def test_an_installation_that_has_rules_gets_those_of_the_kinds_it_has_none_of() -> None:

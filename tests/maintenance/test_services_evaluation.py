@@ -196,7 +196,6 @@ def test_what_arrives_after_three_days_neither_opens_nor_closes(
     car: Vehicle, age: timedelta, *, counts: bool
 ) -> None:
     Rule.objects.filter(kind=Rule.Kind.TROUBLE_CODE).update(critical="*")
-    Rule.objects.filter(kind=Rule.Kind.STALE_DATA).delete()
     say(car, NOW, codes=["P0301"], now=NOW + age)
     assert alerts_of(car) == ([("P0301", "open", "due")] if counts else [])
 
@@ -521,7 +520,7 @@ def test_a_dry_run_tells_what_would_happen_and_writes_nothing(car: Vehicle) -> N
 
     assert everything() == before
     assert len(lines) == 2
-    assert lines[0] == "end: Trouble code P0301 (powertrain)"
+    assert lines[0] == "end: P0301: misfire in cylinder 1"
     assert lines[1].startswith("open: Rule")
 
 

@@ -1,10 +1,12 @@
 """Cars that went quiet, and consents that are lost or end: told once, by the rules."""
 
+import threading
 from datetime import timedelta
 
 import pytest
 from django.core import mail
 from django.db import connection as database
+from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 
 from integrations.models import Connection, Make, OAuthToken, OutboxEntry, Vehicle
@@ -22,6 +24,7 @@ from tests.factories import (
     make_user,
     make_vehicle,
 )
+from tests.integrations.world import together
 from tests.maintenance.cars import DAY, HOUR, add_default_rules, alerts_of, say
 
 pytestmark = pytest.mark.django_db
@@ -175,6 +178,39 @@ def test_a_rule_that_fails_keeps_no_connection_from_being_lost(
     car.refresh_from_db()
     assert car.evaluation_error
     assert car.evaluation_due_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_car_that_somebody_holds_is_not_waited_for_and_looked_at_soon() -> None:
+    """Whoever holds it may wait for a car that we hold."""
+    if database.vendor != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+    add_default_rules()
+    held, free = (make_vehicle() for _ in range(2))
+    connection = consent = held.connection
+    assert consent is not None
+    Vehicle.objects.update(connection=connection)
+    for vehicle in Vehicle.objects.all():
+        make_access(vehicle=vehicle)
+    is_held, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Vehicle.objects.select_for_update().get(pk=held.pk)
+            is_held.set()
+            assert is_done.wait(10)
+
+    def lose_it() -> bool:
+        assert is_held.wait(10)
+        with transaction.atomic():
+            lost = connection_status.needs_reconnect(consent, reason="gone", now=NOW)
+            is_done.set()
+        return lost
+
+    assert together(2, lambda n: [hold, lose_it][n]()) == [None, True]
+    assert (alerts_of(held), len(alerts_of(free))) == ([], 1)
+    held.refresh_from_db()
+    assert held.evaluation_due_at == NOW
 
 
 # --- Ending -----------------------------------------------------------------------------------

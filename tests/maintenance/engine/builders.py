@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from maintenance.engine import facts
+from maintenance.engine.code_overrides import CodeBook, Override
 from maintenance.engine.facts import (
     ConnectionFact,
     Consent,
@@ -71,11 +72,14 @@ def make_signal(code: str, value: float | None = None, **overrides: Any) -> Sign
     return SignalFact(**(values | overrides))
 
 
-def make_facts(*signals: SignalFact, service: ServiceFact | None = None) -> Facts:
+def make_facts(
+    *signals: SignalFact, service: ServiceFact | None = None, overrides: tuple[Override, ...] = ()
+) -> Facts:
     return Facts(
         signals={signal.code: signal for signal in signals},
         services={service.topic: service} if service else {},
         today=TODAY,
+        codes=CodeBook(overrides),
     )
 
 
@@ -83,9 +87,10 @@ def oil(value: float | None, at: datetime = NOW) -> Facts:
     return make_facts(make_signal(facts.OIL_LIFE, value, recorded_at=at))
 
 
-def codes(*names: str, at: datetime = NOW) -> Facts:
+def codes(*names: str, at: datetime = NOW, overrides: tuple[Override, ...] = ()) -> Facts:
     data = {"values": [{"code": name, "timestamp": "2026-03-01T08:00:00Z"} for name in names]}
-    return make_facts(make_signal(facts.TROUBLE_CODES, data=data, recorded_at=at))
+    signal = make_signal(facts.TROUBLE_CODES, data=data, recorded_at=at)
+    return make_facts(signal, overrides=overrides)
 
 
 WHEELS = {

@@ -68,7 +68,8 @@ def open_for(subject: str) -> dict[str, EpisodeView]:
 def test_a_wheel_is_low_at_the_threshold_and_not_above(
     condition: TirePressure, wheel: str, kpa: float, stage: Stage | None
 ) -> None:
-    finding = judge_tires(tires(**{wheel: kpa}), condition).get(wheel.replace("_", "-"))
+    pressures: dict[str, Any] = {wheel: kpa}
+    finding = judge_tires(tires(**pressures), condition).get(wheel.replace("_", "-"))
     assert (finding.stage if finding else None) == stage
 
 
@@ -94,7 +95,9 @@ def test_wheels_that_are_well_are_not_spoken_of() -> None:
 def test_a_wheel_is_high_at_the_threshold_and_never_without_one(
     condition: TirePressure, wheel: str, kpa: float, is_high: bool
 ) -> None:
-    finding = judge_tires(tires(**{wheel: kpa}), condition).get(wheel.replace("_", "-") + "-high")
+    pressures: dict[str, Any] = {wheel: kpa}
+    high = wheel.replace("_", "-") + "-high"
+    finding = judge_tires(tires(**pressures), condition).get(high)
     assert (finding is not None) is is_high
     if finding is not None:
         assert (finding.stage, finding.reason) == (Stage.DUE, Reason.ABOVE_LIMIT)

@@ -18,7 +18,7 @@ def name(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("maintenance", "0004_default_rules")]
+    dependencies = [("maintenance", "0005_code_override")]
 
     operations = [
         migrations.AddField(
