@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 ORDER = (
     "Alert",
     "Rule",
+    "CodeOverride",
     "ServiceRecord",
     "FleetioIssue",
     "Recipient",

@@ -23,12 +23,6 @@ def register() -> None:
     )
     _register_notices()
     registry.register_kind(
-        notices.CONNECTION_LOST,
-        lane=registry.MAIL,
-        handler=notices.deliver_connection_lost,
-        label=_("Lost connection, to staff"),
-    )
-    registry.register_kind(
         notices.PROVIDER_REFUSES,
         lane=registry.MAIL,
         handler=notices.deliver_provider_refuses,

@@ -21,7 +21,7 @@ from integrations.models import (
     VehicleAccess,
     VehicleGroup,
 )
-from maintenance.models import Alert, FleetioIssue, Recipient, Rule, ServiceRecord
+from maintenance.models import Alert, CodeOverride, FleetioIssue, Recipient, Rule, ServiceRecord
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 _numbers = count(1)
@@ -174,6 +174,11 @@ def make_rule(**overrides: Any) -> Rule:
         "distance_km": 8046.72,
     }
     return Rule.objects.create(**{**values, **overrides})
+
+
+def make_override(**overrides: Any) -> CodeOverride:
+    """A code that the fleet ignores."""
+    return CodeOverride.objects.create(**{"pattern": "P0420", "is_ignored": True, **overrides})
 
 
 def make_alert(**overrides: Any) -> Alert:

@@ -25,7 +25,7 @@ from integrations.models import (
     WebhookEndpoint,
 )
 from integrations.services import webhook_setup
-from maintenance.models import Channel, MaintenanceMode, NoticeTemplate, Rule
+from maintenance.models import Channel, CodeOverride, MaintenanceMode, NoticeTemplate, Rule
 from tests import factories as make
 from tests.factories import NOW
 from tests.integrations import deliveries
@@ -58,6 +58,7 @@ ROWS: dict[str, Callable[[], Any]] = {
     "VehicleGroup": lambda: make.make_vehicle(group=make.make_group()).group,
     "Alert": lambda: make.make_issue().alert,
     "FleetioIssue": make.make_issue,
+    "CodeOverride": lambda: make.make_override(pattern=f"P{CodeOverride.objects.count():04d}"),
     "Recipient": lambda: make.make_recipient(driver=make.make_driver(), user=make.make_user()),
     "Rule": lambda: make.make_rule(vehicle=make.make_vehicle(), group=make.make_group()),
     "ServiceRecord": lambda: make.make_service(created_by=make.make_user()),
@@ -71,7 +72,10 @@ ROWS: dict[str, Callable[[], Any]] = {
         name="alert", subject="{{ what }}", body="{{ vehicle }}"
     )[0],
 }  # fmt: skip
-ADDABLE = {"Driver", "ConnectLink", "VehicleGroup", "Make", "Rule", "ServiceRecord", "Recipient"}
+ADDABLE = {
+    "Driver", "ConnectLink", "VehicleGroup", "Make",
+    "Rule", "CodeOverride", "ServiceRecord", "Recipient",
+}  # fmt: skip
 ADDABLE |= {"Channel", "MaintenanceMode", "NoticeTemplate"}
 
 pytestmark = pytest.mark.django_db

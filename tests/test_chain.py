@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 CARS = 30
 LOW, FAULTY = 0, 4  # a Chevrolet with worn oil, a GMC with a trouble code
-STATEMENTS = 12
+STATEMENTS = 13
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_one_worn_oil_and_one_code_make_two_issues_and_thirty_odometers(sandbox:
     assert len(issues) == 2
     assert {issue["summary"] for issue in issues} == {
         "Engine oil life 14 %",
-        "Trouble code P0301 (powertrain)",
+        "P0301: misfire in cylinder 1",
     }
     for car in sandbox.fleet.cars:
         entries = sandbox.fleetio.meter_entries(car.vin)
@@ -132,7 +132,7 @@ def test_a_poll_makes_one_call_for_each_vehicle(sandbox: Sandbox) -> None:
     assert sandbox.smartcar.requests.count("POST", pattern="/batch$") == CARS
 
 
-def test_a_poll_in_the_steady_state_takes_at_most_twelve_statements(sandbox: Sandbox) -> None:
+def test_a_poll_in_the_steady_state_takes_at_most_thirteen_statements(sandbox: Sandbox) -> None:
     connect_driver(sandbox)
     read_three_times(sandbox)
     run("evaluate")

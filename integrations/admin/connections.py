@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -16,8 +17,8 @@ from integrations.admin import confirm, troubles, words
 from integrations.admin.base import Panel, ReadOnlyAdmin, acting_user
 from integrations.admin.panels import timeline
 from integrations.admin.reporting import subscription_badge
-from integrations.models import Connection, OAuthToken, VehicleAccess
-from integrations.services import revoking
+from integrations.models import Connection, OAuthToken, Vehicle, VehicleAccess
+from integrations.services import activity, revoking
 
 Status = Connection.Status
 
@@ -39,6 +40,7 @@ class ConnectionAdmin(ReadOnlyAdmin):
     empty_hint = gettext_lazy("A connection appears when a driver has used a portal link.")
     fieldsets = (
         (None, {"fields": ("driver", "shown_status", "reason", "since", "made")}),
+        (gettext_lazy("How long it lasts"), {"fields": ("consent_ends_on",)}),
         (
             gettext_lazy("At Smartcar"),
             {
@@ -52,14 +54,34 @@ class ConnectionAdmin(ReadOnlyAdmin):
         ),
         (gettext_lazy("New cars"), {"fields": ("group",)}),
     )
+    # All but the day on which the consent ends, which only people know.
     readonly_fields = (
+        "driver",
         "shown_status",
         "reason",
         "since",
         "made",
+        "smartcar_user_id",
+        "mode",
         "permissions_asked",
+        "vehicles_listed_at",
         "generation",
+        "group",
     )
+
+    def has_change_permission(self, request: HttpRequest, obj: Connection | None = None) -> bool:
+        return admin.ModelAdmin.has_change_permission(self, request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        """That day alone: workers may have written the rest since the page was opened."""
+        now = clock.now()
+        with transaction.atomic():
+            rows = Connection.objects.filter(pk=obj.pk)
+            rows.update(consent_ends_on=obj.consent_ends_on)
+            cars = Vehicle.objects.filter(accesses__connection=obj)
+            cars.update(evaluation_due_at=now)
+            what = words.changes(obj, form) or _("nothing changed")
+            activity.record(what, now=now, about=obj, user=acting_user(request))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows = super().get_queryset(request).select_related("driver", "group")

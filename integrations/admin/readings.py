@@ -88,7 +88,7 @@ class ReadingAdmin(_SaidByACar):
 
 @admin.register(TroubleCode)
 class TroubleCodeAdmin(ReadOnlyAdmin):
-    list_display = ("code", "vehicle", "first_seen_at", "last_seen_at", "cleared_at")
+    list_display = ("code", "vehicle", "count", "first_seen_at", "last_seen_at", "cleared_at")
     list_filter = (("cleared_at", admin.EmptyFieldListFilter),)
     search_fields = ("code", *BY_VEHICLE)
     list_select_related = ("vehicle",)

@@ -1,7 +1,9 @@
 """What is known of one vehicle, as panels below its form."""
 
+from collections.abc import Callable
 from typing import Any
 
+from django.db.models import F
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -22,6 +24,7 @@ from integrations.models import (
 
 POINTS = 200
 EVENTS = 10
+SHOWN = 20  # trouble codes, the active ones first
 NAMED = 3  # so many signals of one kind get a row of their own
 _LEVELS = {
     Signal.Support.OK: "good",
@@ -31,11 +34,12 @@ _LEVELS = {
 }
 
 
-def of(vehicle: Vehicle) -> list[Panel]:
+def of(vehicle: Vehicle, *, meaning_of: Callable[[str], str] | None = None) -> list[Panel]:
+    """All of them. `meaning_of` says what a trouble code means, where somebody knows it."""
     unit = words.unit_of(vehicle)
     return [
         signals(vehicle, unit),
-        trouble_codes(vehicle),
+        trouble_codes(vehicle, meaning_of),
         ways(vehicle),
         webhook_events(vehicle),
         outgoing(
@@ -118,22 +122,32 @@ def history(vehicle: Vehicle, unit: str) -> str:
     return words.joined(drawn)
 
 
-def trouble_codes(vehicle: Vehicle) -> Panel:
-    rows = vehicle.trouble_codes.order_by("cleared_at", "-last_seen_at")[:20]
+def trouble_codes(vehicle: Vehicle, meaning_of: Callable[[str], str] | None = None) -> Panel:
+    rows = vehicle.trouble_codes.order_by(F("cleared_at").desc(nulls_first=True), "-last_seen_at")
     return Panel(
         title=_("Trouble codes"),
-        headers=(_("Code"), _("State"), _("First seen"), _("Last seen"), _("Cleared")),
+        headers=(
+            _("Code"),
+            _("State"),
+            _("First seen"),
+            _("Last seen"),
+            _("Cleared"),
+            _("Times seen"),
+        ),
         rows=[
             (
-                row.code,
+                words.lines([row.code, words.small(meaning_of(row.code))])
+                if meaning_of
+                else row.code,
                 words.badge("good", _("cleared"))
                 if row.cleared_at
                 else words.badge("due", _("active")),
                 words.ago(row.first_seen_at),
                 words.ago(row.last_seen_at),
                 words.ago(row.cleared_at),
+                row.count,
             )
-            for row in rows
+            for row in rows[:SHOWN]
         ],
         empty=_("The car has not reported any."),
         more=words.list_url(TroubleCode, f"vehicle__id__exact={vehicle.pk}"),

@@ -1,5 +1,6 @@
 """Vehicles: what is known of each, how it is reached, and what stands in the way."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -163,7 +164,11 @@ class VehicleAdmin(HowItIsRead, FleetioActions):
         return words.distance(vehicle.fleetio_odometer_km, vehicle.portal_unit)
 
     def get_panels(self, request: HttpRequest, obj: Vehicle) -> list[Panel]:
-        return vehicle_panels.of(obj)
+        return vehicle_panels.of(obj, meaning_of=self.code_meaning())
+
+    def code_meaning(self) -> Callable[[str], str] | None:
+        """What says in words what a trouble code means; nothing here knows it."""
+        return None
 
     @admin.action(description=gettext_lazy("Poll now"), permissions=["change"])
     def poll_now(self, request: HttpRequest, queryset: QuerySet[Vehicle]) -> None:

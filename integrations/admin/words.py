@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from fleetportal import clock
 from integrations.clients import readings as codes
@@ -147,9 +147,8 @@ def signal_value(code: str, value: float | None, data: Any, unit: str) -> str:
         return NOTHING
     if code == codes.TIRES:
         return _tires(data, unit)
-    if code == codes.TROUBLE_CODES:
-        found = [str(item.get("code")) for item in _items(data)]
-        return ", ".join(found) or _("none")
+    if code in (codes.TROUBLE_CODES, codes.SERVICE_RECORDS):
+        return _listed(code, _items(data))
     if "status" in data:
         return ": ".join(str(data[key]) for key in ("status", "description") if data.get(key))
     return ", ".join(f"{key}: {text}" for key, text in data.items())[:200]
@@ -165,6 +164,13 @@ def _quantity(code: str, value: float, data: Any, unit: str) -> str:
     if at_rest == "kPa":
         return _pressure([value], unit)
     return f"{round(value, 2):.10g} {'L' if at_rest == 'l' else at_rest}".rstrip()
+
+
+def _listed(code: str, items: list[dict[str, Any]]) -> str:
+    if code == codes.TROUBLE_CODES:
+        return ", ".join(str(item.get("code")) for item in items) or _("none")
+    text = ngettext("%(count)d record", "%(count)d records", len(items))
+    return text % {"count": len(items)}
 
 
 def _items(data: dict[str, Any]) -> list[dict[str, Any]]:

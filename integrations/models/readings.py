@@ -108,7 +108,10 @@ class Reading(models.Model):
 
 
 class TroubleCode(models.Model):
-    """A diagnostic trouble code (DTC) of one vehicle, from first seen to cleared."""
+    """A diagnostic trouble code (DTC) of one vehicle, from first seen to cleared.
+
+    A code that was gone and comes back gets a new row; `count` says the how manieth it is.
+    """
 
     vehicle = models.ForeignKey(
         Vehicle, on_delete=models.CASCADE, related_name="trouble_codes", verbose_name=_("vehicle")
@@ -117,6 +120,9 @@ class TroubleCode(models.Model):
     first_seen_at = models.DateTimeField(_("first seen"))
     last_seen_at = models.DateTimeField(_("last seen"))
     cleared_at = models.DateTimeField(_("cleared"), null=True, blank=True)
+    count = models.PositiveIntegerField(
+        _("times"), default=1, help_text=_("How often it has appeared, this time included.")
+    )
 
     class Meta:
         ordering = ["-last_seen_at", "code"]

@@ -1,6 +1,6 @@
 """Vehicles, every way to reach them, and the makes' habits."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
@@ -25,6 +25,8 @@ class VehicleGroup(models.Model):
 
 class Make(models.Model):
     """How often a maker refreshes its cars' data: asking more often costs and brings nothing."""
+
+    DEFAULT_HABIT = timedelta(minutes=30)  # of a make that has no row
 
     name = models.CharField(
         _("make"), max_length=60, unique=True, help_text=_("In capitals, as Smartcar writes it.")

@@ -94,6 +94,20 @@ class Car:
             setattr(self, name, value)
         self.recorded_at = recorded_at
 
+    def change_oil(self) -> None:
+        """New oil; makers that keep a history write it down (v2.0's shape, odometer in km)."""
+        self.oil_life = 1.0
+        if "/service/history" in self.paths:
+            done = {
+                "serviceId": f"{self.vin}-{len(self.services) + 1}",
+                "odometerDistance": round(self.odometer_km, 2),
+                "serviceDate": self.recorded_at.isoformat(timespec="milliseconds"),
+                "serviceTasks": [{"taskId": "1", "taskDescription": "Oil Change"}],
+                "serviceDetails": [],
+                "serviceCost": {"totalCost": None, "currency": None},
+            }
+            self.services = [*self.services, done]
+
     def drive(self, km: float) -> None:
         """Add the distance and what it costs in oil, fuel or charge; refuel when low."""
         if self.is_parked:

@@ -134,12 +134,12 @@ def _wear_oil(car: Car) -> None:
 
 
 def _change_oil(car: Car) -> None:
-    car.oil_life = 1.0
+    car.change_oil()
 
 
 def _change_worn_oil(car: Car) -> None:
     if (car.oil_life or 0.0) < 0.3:
-        car.oil_life = 1.0
+        car.change_oil()
 
 
 def _appear(code: str) -> Callable[[Car], None]:

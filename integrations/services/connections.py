@@ -193,6 +193,7 @@ def _write(
         "vehicles_listed_at": None,
         "listed_through": client.version,
         "is_ending": False,
+        "consent_ends_on": None,  # that was of the consent before
         "group": link.group,
     }
     connection, created = Connection.objects.get_or_create(

@@ -134,10 +134,17 @@ def _write(batch: Batch) -> None:
         columns = (*_SIGNAL_KEY, *_SIGNAL_COLUMNS, *_SIGNAL_WISHES)
         writes.append(insert(Signal, touched, columns, unique=_SIGNAL_KEY, update=_SIGNAL_COLUMNS))
     together(*writes)
-    if TROUBLE_CODES in batch.result.codes:
-        trouble_codes.track(
-            batch.vehicle, before=batch.codes_before, signal=batch.signals[TROUBLE_CODES]
-        )
+    if TROUBLE_CODES in batch.result.codes | batch.result.late:
+        _follow_codes(batch)
+
+
+def _follow_codes(batch: Batch) -> None:
+    vehicle, signal = batch.vehicle, batch.signals[TROUBLE_CODES]
+    if TROUBLE_CODES in batch.result.late:
+        since = min(row.recorded_at for row in batch.history if row.code == TROUBLE_CODES)
+        trouble_codes.put_in_order(vehicle, since=since, signal=signal)
+    else:
+        trouble_codes.track(vehicle, before=batch.codes_before, signal=signal)
 
 
 def _announce(batch: Batch) -> None:
@@ -150,6 +157,7 @@ def _announce(batch: Batch) -> None:
             vehicle=batch.vehicle,
             codes=batch.result.codes,
             late=batch.result.late,
+            risen=batch.result.risen,
             signals=list(batch.signals.values()),
             now=batch.now,
         )

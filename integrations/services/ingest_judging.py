@@ -7,7 +7,7 @@ import logging
 from datetime import datetime, timedelta
 
 from integrations.clients.errors import Outcome
-from integrations.clients.readings import ODOMETER, SignalError, SignalReading
+from integrations.clients.readings import ODOMETER, SERVICE_RECORDS, SignalError, SignalReading
 from integrations.models import Signal
 from integrations.services import plausibility
 from integrations.services.ingest_rows import Batch, Quality, Row, believe, came_later, corrects
@@ -16,6 +16,8 @@ from integrations.services.measures import ImpossibleError, measure, storable
 logger = logging.getLogger(__name__)
 
 RECHECK_AFTER = timedelta(days=30)
+# What changes with a visit to a workshop need not cost a call of every poll: once a day will do.
+SELDOM = {SERVICE_RECORDS: timedelta(hours=20)}
 
 _SUPPORT = {
     Outcome.NOT_CAPABLE: Signal.Support.NOT_CAPABLE,
@@ -104,6 +106,9 @@ def _note_repetition(batch: Batch, signal: Signal, row: Row) -> None:
 def _mark_readable(batch: Batch, signal: Signal) -> None:
     if signal.support != Signal.Support.OK or signal.last_error:
         signal.support, signal.recheck_at, signal.last_error = Signal.Support.OK, None, ""
+        batch.touched[signal.code] = signal
+    if signal.code in SELDOM:
+        signal.recheck_at = batch.now + SELDOM[signal.code]
         batch.touched[signal.code] = signal
 
 

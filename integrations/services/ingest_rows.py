@@ -16,11 +16,13 @@ Quality = Reading.Quality
 class Ingested:
     """What became of the results, and counts.
 
-    `codes` have another clean state than before; `late` have another past than before.
+    `codes` have another clean state than before; `late` have another past than before; `risen`
+    are those of `codes` whose number is higher than before.
     """
 
     codes: set[str] = field(default_factory=set)
     late: set[str] = field(default_factory=set)
+    risen: set[str] = field(default_factory=set)
     readings: int = 0
     doubtful: int = 0
     rejected: int = 0
@@ -73,6 +75,8 @@ def came_later(known: Signal | Said, row: Row) -> bool:
 
 def believe(batch: Batch, signal: Signal, row: Said) -> None:
     """Make it the latest state."""
+    if signal.value is not None and row.value is not None and row.value > signal.value:
+        batch.result.risen.add(signal.code)
     signal.value, signal.data = row.value, row.data
     signal.recorded_at, signal.fetched_at = row.recorded_at, row.fetched_at
     signal.event_id, signal.source = row.event_id, row.source

@@ -130,7 +130,7 @@ def _tires(body: dict[str, Any]) -> Measure:
             AttributeError,
         ):
             continue  # one broken sensor does not make the other wheels unknown
-        if 0 < kpa <= MAX_TIRE_KPA:
+        if 0 <= kpa <= MAX_TIRE_KPA:  # a flat tire has 0; whether it is believed, rules decide
             wheels.append({**place, "tirePressure": round(kpa, 1)})
     if not wheels:
         raise ImpossibleError("no wheel with a possible pressure")

@@ -31,7 +31,7 @@ from integrations.services.reads import ReadClient, Results, internal, read
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_HABIT = timedelta(minutes=30)
+DEFAULT_HABIT = Make.DEFAULT_HABIT
 
 _ID, _NOW = given("vehicle", BigIntegerField), given("now", DateTimeField)
 _DUE = Prepared(lambda: Vehicle.objects.allowed(_NOW).filter(pk=_ID, next_poll_at__lte=_NOW))

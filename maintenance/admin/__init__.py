@@ -3,6 +3,7 @@
 from maintenance.admin import (
     alerts,
     channels,
+    codes,
     issues,
     modes,
     notice_templates,
@@ -16,6 +17,7 @@ from maintenance.admin import (
 __all__ = [
     "alerts",
     "channels",
+    "codes",
     "issues",
     "modes",
     "notice_templates",

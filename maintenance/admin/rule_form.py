@@ -6,20 +6,19 @@ from django import forms
 from django.core.validators import MaxValueValidator
 from django.utils.translation import gettext_lazy as _
 
-from maintenance.admin.distances import DistanceField, DistanceFormMixin
+from maintenance.admin.distances import (
+    DistanceField,
+    DistanceFormMixin,
+    PressureField,
+    QuantityField,
+)
+from maintenance.engine import rules as engine
 from maintenance.models import Rule
+from maintenance.models.rule_kinds import COLUMNS
 
-Kind = Rule.Kind
 LONGEST_DAYS = 36_500
 _TEXTS = ("patterns", "ignored", "critical")
-_PERCENTS = ("soon_below", "due_below", "overdue_below", "clear_at")
-OF_KIND = {
-    Kind.OIL_LIFE: _PERCENTS,
-    Kind.SERVICE_INTERVAL: ("distance_km", "days"),
-    Kind.TROUBLE_CODE: _TEXTS,
-    Kind.SYSTEM_STATUS: ("patterns", "ignored"),
-}
-OWNED = sorted({name for names in OF_KIND.values() for name in names})
+OWNED = sorted({name for names in COLUMNS.values() for name in names})
 
 
 class RuleForm(DistanceFormMixin, forms.ModelForm):
@@ -28,6 +27,28 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
         required=False,
         label=_("Every"),
         help_text=_("Since the last service of this topic. With days too: whichever comes first."),
+    )
+    due_odometer_km = DistanceField(
+        minimum=1,
+        required=False,
+        label=_("Once, at"),
+        help_text=_("A service that is due just once. With a day too: whichever comes first."),
+    )
+    placard_front_kpa = PressureField(
+        required=False,
+        label=_("Placard, front"),
+        help_text=_("As on the sticker in the door. Low from 80 %, high from 125 % of it."),
+    )
+    placard_rear_kpa = PressureField(required=False, label=_("Placard, rear"))
+    low_kpa = PressureField(
+        required=False,
+        label=_("Low at or below"),
+        help_text=_("Where no placard is given. Empty: 28 psi, which is 193 kPa."),
+    )
+    high_kpa = PressureField(
+        required=False,
+        label=_("High at or above"),
+        help_text=_("Empty: only by the placard."),
     )
 
     class Meta:
@@ -38,9 +59,12 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
             "vehicle": _("Only this one. The most specific rule of a kind and topic wins."),
             "make": _("As Smartcar writes it, such as FORD. Capitals do not matter."),
             "soon_below": _("Empty: 30."),
-            "due_below": _("Empty: 20."),
+            "due_below": _("Empty: 20 of oil life, 10 of fuel and charge."),
             "overdue_below": _("Empty: 5."),
-            "clear_at": _("Empty: 40. The alert ends when oil life is back at this or above."),
+            "clear_at": _(
+                "Empty: 40 of oil life, 20 of fuel and charge. The alert ends at this or above."
+            ),
+            "due_on": _("A service that is due just once."),
             "hold_readings": _("Empty: the default of the kind."),
             "hold_apart_hours": _("Empty: the default of the kind."),
             "clear_readings": _("Empty: the default of the kind."),
@@ -49,7 +73,7 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
         }
         widgets = {
             name: forms.Textarea(attrs={"rows": 2, "cols": 60})
-            for name in ("patterns", "ignored", "critical", "extra_addresses")
+            for name in ("patterns", "ignored", "critical", "extra_addresses", "service_names")
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -60,9 +84,6 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
         for name in ("hold_readings", "clear_readings", "freshness_hours"):
             if name in self.fields:
                 self.fields[name].widget.attrs["min"] = 1
-
-    def clean_distance_km(self) -> float | None:
-        return self.kept("distance_km")
 
     def clean_make(self) -> str:
         return str(self.cleaned_data["make"]).strip()
@@ -79,9 +100,12 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         """Forget what was typed for another kind, so that nothing unseen stays behind."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for name, field in self.fields.items():
+            if isinstance(field, QuantityField) and name in cleaned:
+                cleaned[name] = self.kept(name)
         kind = cleaned.get("kind") or self.instance.kind
-        if kind in Kind.values:
-            for name in set(OWNED) - set(OF_KIND[Kind(kind)]):
+        if kind in Rule.Kind.values:
+            for name in set(OWNED) - set(COLUMNS[engine.Kind(kind)]):
                 if name in self.fields:
                     self.errors.pop(name, None)
                     cleaned[name] = "" if name in _TEXTS else None

@@ -13,16 +13,11 @@ from integrations.admin import words
 from integrations.admin.base import Panel, PortalAdmin, acting_user
 from integrations.admin.panels import timeline
 from integrations.services import activity
-from maintenance.admin import rule_words
-from maintenance.admin.rule_form import OF_KIND, RuleForm
+from maintenance.admin import rule_parts, rule_words
+from maintenance.admin.rule_form import RuleForm
 from maintenance.models import Rule
 from maintenance.services import wanted
 
-Kind = Rule.Kind
-_TITLES = {
-    Kind.OIL_LIFE: gettext_lazy("Oil life: when it fires"),
-    Kind.SERVICE_INTERVAL: gettext_lazy("Service interval: when it fires"),
-}
 _BASICS = (None, {"fields": ("name", "kind", "topic", "is_enabled")})
 _SCOPE = (
     gettext_lazy("For which vehicles"),
@@ -53,20 +48,6 @@ _SURE = (
         ),
     },
 )
-_CODES = (
-    gettext_lazy("Codes or systems: when it fires"),
-    {
-        "classes": ("fp-kind", "fp-kind-trouble_code", "fp-kind-system_status"),
-        "fields": ("patterns", "ignored", "critical"),
-    },
-)
-
-
-def _of_kind(kind: Kind) -> tuple[Any, dict[str, Any]]:
-    classes = ("fp-kind", f"fp-kind-{kind.value}")
-    names = OF_KIND[kind]
-    fields: tuple[Any, ...] = (names,) if kind in _TITLES else names
-    return _TITLES.get(kind, _CODES[0]), {"classes": classes, "fields": fields}
 
 
 @admin.register(Rule)
@@ -106,11 +87,7 @@ class RuleAdmin(PortalAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Rule | None = None) -> Any:
         """A new rule shows every kind's part (the style sheet hides the others), then its own."""
-        parts: tuple[Any, ...]
-        if obj is None:
-            parts = (_of_kind(Kind.OIL_LIFE), _of_kind(Kind.SERVICE_INTERVAL), _CODES)
-        else:
-            parts = (_of_kind(Kind(obj.kind)),)
+        parts = rule_parts.of_any_kind() if obj is None else rule_parts.of_kind(obj.kind)
         return (_BASICS, *parts, _SCOPE, _HEARS, _SURE)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Rule | None = None) -> Any:

@@ -4,21 +4,22 @@ from datetime import date
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminDateWidget
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from fleetportal import clock
+from fleetportal.site import Tile
 from integrations.admin import words
 from integrations.admin.base import PortalAdmin, acting_user
-from integrations.services import activity
 from maintenance.admin.distances import DistanceField, DistanceFormMixin
 from maintenance.models import Rule, ServiceRecord
-from maintenance.services import evaluation, services, wording
+from maintenance.services import proposals, services, wording
 
 
 def topics(*, only_enabled: bool) -> list[tuple[str, str]]:
@@ -82,11 +83,45 @@ class ServicedForm(DistanceFormMixin, forms.Form):
         self.fields["topic"].choices = topics(only_enabled=True)  # type: ignore[attr-defined]
 
 
+def state_badge(record: ServiceRecord) -> str:
+    if record.is_proposed:
+        return words.badge("soon", _("proposed"))
+    return words.badge("good", _("counts"))
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Whether it counts, or waits for somebody to confirm it."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("proposed", _("Proposed")), ("counting", _("Counts"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        match self.value():
+            case "proposed":
+                return queryset.proposed()
+            case "counting":
+                return queryset.counting()
+        return queryset
+
+
 @admin.register(ServiceRecord)
 class ServiceRecordAdmin(PortalAdmin):
     form = ServiceRecordForm
-    list_display = ("shown_topic", "vehicle", "done_on", "odometer", "source", "note", "created_by")
-    list_filter = ("topic", "source", "vehicle__group")
+    list_display = (
+        "shown_topic",
+        "vehicle",
+        "state",
+        "done_on",
+        "odometer",
+        "source",
+        "note",
+        "created_by",
+    )
+    list_filter = (StateFilter, "topic", "source", "vehicle__group")
+    actions = ("confirm", "dismiss")
     search_fields = ("topic", "note", "vehicle__vin", "vehicle__name", "vehicle__fleetio_name")
     list_select_related = ("vehicle", "created_by")
     autocomplete_fields = ("vehicle",)
@@ -97,11 +132,15 @@ class ServiceRecordAdmin(PortalAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return words.with_unit(super().get_queryset(request))
+        return words.with_unit(super().get_queryset(request)).shown()
 
     @admin.display(description=_("service"), ordering="topic")
     def shown_topic(self, record: ServiceRecord) -> str:
         return wording.topic_name(record.topic)
+
+    @admin.display(description=_("state"), ordering="is_proposed")
+    def state(self, record: ServiceRecord) -> str:
+        return state_badge(record)
 
     @admin.display(description=_("odometer"), ordering="odometer_km")
     def odometer(self, record: Any) -> str:
@@ -109,10 +148,10 @@ class ServiceRecordAdmin(PortalAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         typed = ("vehicle", "topic", ("odometer_km", "done_on"), "note")
-        return typed if obj is None else (*typed, ("source", "created_by", "created_at"))
+        return typed if obj is None else (*typed, ("state", "source", "created_by", "created_at"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else ("vehicle", "source", "created_by", "created_at")
+        return () if obj is None else ("vehicle", "state", "source", "created_by", "created_at")
 
     def save_model(self, request: HttpRequest, obj: ServiceRecord, form: Any, change: bool) -> None:
         now, user = clock.now(), acting_user(request)
@@ -120,21 +159,47 @@ class ServiceRecordAdmin(PortalAdmin):
             obj.created_at = now
             obj.created_by = user
         super().save_model(request, obj, form, change)
-        what = "Service record changed" if change else "Service recorded"
-        services.recorded(obj, now=now, user=user, what=what)
+        if change:
+            services.changed(obj, now=now, user=user)
+        else:
+            services.recorded(obj, now=now, user=user)
 
     def delete_model(self, request: HttpRequest, obj: ServiceRecord) -> None:
-        self._forget(request, [obj])
+        services.delete(obj, now=clock.now(), user=acting_user(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ServiceRecord]) -> None:
-        self._forget(request, list(queryset.select_related("vehicle")))
+        for record in queryset.select_related("vehicle"):
+            self.delete_model(request, record)
 
-    def _forget(self, request: HttpRequest, records: list[ServiceRecord]) -> None:
-        """The interval counts from the service before it again."""
+    @admin.action(description=_("Confirm: it was done"), permissions=["change"])
+    def confirm(self, request: HttpRequest, queryset: QuerySet[ServiceRecord]) -> None:
+        count = self._decide(request, queryset, proposals.confirm)
+        text = ngettext("%(count)d service counts now.", "%(count)d services count now.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS)
+
+    @admin.action(description=_("Dismiss: it was not done"), permissions=["change"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[ServiceRecord]) -> None:
+        count = self._decide(request, queryset, proposals.dismiss)
+        text = ngettext(
+            "%(count)d proposed service dismissed.",
+            "%(count)d proposed services dismissed.",
+            count,
+        )
+        self.message_user(request, text % {"count": count}, messages.SUCCESS)
+
+    def _decide(self, request: HttpRequest, queryset: Any, decide: Any) -> int:
+        """What waits for a decision among the chosen; how many that were."""
         now, user = clock.now(), acting_user(request)
-        for record in records:
-            what = f"Service deleted: {record}"
-            activity.record(what, now=now, about=record.vehicle, user=user)
-            record.delete()
-        for vehicle_id in {record.vehicle_id for record in records}:
-            evaluation.evaluate_vehicle(vehicle_id, now=now)
+        waiting = list(queryset.proposed().select_related("vehicle"))
+        return sum(decide(record, now=now, user=user) for record in waiting)
+
+    def get_tiles(self, request: HttpRequest) -> list[Tile]:
+        count = ServiceRecord.objects.proposed().count()
+        return [
+            Tile(
+                label=gettext("Services to confirm"),
+                value=str(count),
+                level="soon" if count else "good",
+                url=words.list_url(ServiceRecord, "state=proposed"),
+            )
+        ]

@@ -1,5 +1,6 @@
 """What maintenance adds to the admin of vehicles: rules, alerts, services, and two actions."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -7,6 +8,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -15,11 +17,20 @@ from integrations.admin import confirm, words
 from integrations.admin.base import Panel, acting_user
 from integrations.admin.vehicles import VehicleAdmin, VehicleGroupAdmin
 from integrations.models import Vehicle, VehicleGroup
+from maintenance.admin import forecasts
 from maintenance.admin.alerts import issue_link, stage_badge, status_badge
-from maintenance.admin.service_records import ServicedForm
+from maintenance.admin.service_records import ServicedForm, state_badge
 from maintenance.admin.vehicle_modes import VehicleModeActions
 from maintenance.models import Alert, ServiceRecord
-from maintenance.services import coverage, evaluation, services, wanted, wording
+from maintenance.services import (
+    code_book,
+    code_words,
+    coverage,
+    evaluation,
+    services,
+    wanted,
+    wording,
+)
 
 admin.site.unregister([Vehicle, VehicleGroup])
 
@@ -43,7 +54,21 @@ class MaintainedVehicleAdmin(VehicleModeActions, VehicleAdmin):
     def get_panels(self, request: HttpRequest, obj: Vehicle) -> list[Panel]:
         known, *rest = super().get_panels(request, obj)
         unit = words.unit_of(obj)
-        return [_alerts(obj), known, _rules(obj), _services(obj, unit), *rest]
+        forecast = forecasts.panel(obj, unit)
+        return [_alerts(obj), known, forecast, _rules(obj), _services(obj, unit), *rest]
+
+    def code_meaning(self) -> Callable[[str], str]:
+        book = code_book.now_in_force()
+
+        def meaning(code: str) -> str:
+            judged = book.judge(code)
+            severity = code_words.severity(judged.severity)
+            text = code_words.meaning(code, judged.own_meaning) or _("not a code of the standard")
+            if judged.is_ignored:
+                severity = _("ignored")
+            return f"{text} ({severity})"
+
+        return meaning
 
     def save_model(self, request: HttpRequest, obj: Vehicle, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -161,7 +186,7 @@ def _rules(vehicle: Vehicle) -> Panel:
 
 
 def _services(vehicle: Vehicle, unit: str) -> Panel:
-    rows = vehicle.services.select_related("created_by")[:20]
+    rows = vehicle.services.shown().order_by("-is_proposed", "-done_on", "-pk")[:20]
     return Panel(
         title=_("Services"),
         headers=(_("Service"), _("Done on"), _("Odometer"), _("Source"), _("Note")),
@@ -171,10 +196,23 @@ def _services(vehicle: Vehicle, unit: str) -> Panel:
                 row.done_on,
                 words.distance(row.odometer_km, unit),
                 row.get_source_display(),
-                row.note or words.NOTHING,
+                _to_confirm(row) if row.is_proposed else row.note or words.NOTHING,
             )
             for row in rows
         ],
         empty=_("None recorded: intervals start with the first one."),
         more=words.list_url(ServiceRecord, f"vehicle__id__exact={vehicle.pk}"),
+    )
+
+
+def _to_confirm(row: ServiceRecord) -> str:
+    """Where a person says whether it was done; the list has the buttons."""
+    waiting = f"state=proposed&vehicle__id__exact={row.vehicle_id}"
+    url = words.list_url(ServiceRecord, waiting)
+    return format_html(
+        '{} {} <a href="{}">{}</a>',
+        state_badge(row),
+        row.note,
+        url,
+        _("Confirm or dismiss"),
     )

@@ -3,15 +3,24 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from maintenance.engine import diagnostics, oil_life, service_interval
+from maintenance.engine import diagnostics, levels, one_off, reachability, service_interval, tires
 from maintenance.engine.facts import Facts
 from maintenance.engine.findings import EpisodeView, Finding, Reason
-from maintenance.engine.rules import OilLife, RuleSpec, ServiceInterval, SystemStatus, TroubleCode
+from maintenance.engine.rules import (
+    Connection,
+    Level,
+    RuleSpec,
+    ServiceInterval,
+    StaleData,
+    SystemStatus,
+    TirePressure,
+    TroubleCode,
+)
 
 __all__ = ["Finding", "Reason", "judge"]
 
 
-def judge(
+def judge(  # noqa: PLR0911  one return for each kind
     spec: RuleSpec, facts: Facts, episodes: Mapping[str, EpisodeView], now: datetime
 ) -> list[Finding]:
     """What the rule says, at most one finding for each subject.
@@ -21,11 +30,19 @@ def judge(
     unreadable is UNKNOWN, never FIRING or CLEAR.
     """
     match spec.condition:
-        case OilLife() as condition:
-            return oil_life.judge(spec, condition, facts, episodes, now)
+        case Level() as condition:
+            return levels.judge(spec, condition, facts, episodes, now)
+        case ServiceInterval(is_once=True) as condition:
+            return one_off.judge(spec, condition, facts, now)
         case ServiceInterval() as condition:
             return service_interval.judge(spec, condition, facts, now)
         case TroubleCode() as condition:
             return diagnostics.judge_codes(spec, condition, facts, episodes, now)
         case SystemStatus() as condition:
             return diagnostics.judge_systems(spec, condition, facts, episodes, now)
+        case TirePressure() as condition:
+            return tires.judge(spec, condition, facts, episodes, now)
+        case StaleData() as condition:
+            return reachability.judge_silence(spec, condition, facts, now)
+        case Connection() as condition:
+            return reachability.judge_connection(spec, condition, facts)

@@ -9,6 +9,7 @@ from maintenance.engine import facts
 from maintenance.engine.facts import Facts, SignalFact
 from maintenance.engine.findings import EpisodeView, Finding, Reason
 from maintenance.engine.rules import RuleSpec, Stage, SystemStatus, TroubleCode, Verdict
+from maintenance.engine.trouble_codes import Severity
 
 
 def judge_codes(
@@ -18,21 +19,30 @@ def judge_codes(
     episodes: Mapping[str, EpisodeView],
     now: datetime,
 ) -> list[Finding]:
-    """FIRING for each active code; CLEAR or UNKNOWN for each episode whose code is not there."""
+    """FIRING for each active code; CLEAR or UNKNOWN for each episode whose code is not there.
+
+    What the rule or the fleet's own book ignores is CLEAR, whatever the car says or fails to say.
+    """
     fact = known.signals.get(facts.TROUBLE_CODES)
     active, problem = _active_codes(fact, spec, now)
-    wanted = {code: since for code, since in active.items() if _is_wanted(condition, code)}
-    findings = [_code_firing(spec, condition, code, since, fact) for code, since in wanted.items()]
+    findings = [
+        _code_firing(spec, condition, code, since, known)
+        for code, since in active.items()
+        if not _is_ignored(condition, known, code)
+    ]
     for subject in episodes:
-        if subject.upper() in wanted:
+        is_ignored = _is_ignored(condition, known, subject.upper())
+        if subject.upper() in active and not is_ignored:
             continue
         verdict, reason = Verdict.CLEAR, Reason.CODE_ABSENT
-        if problem is not None and subject.upper() not in active:
-            verdict, reason = Verdict.UNKNOWN, problem
-        elif subject.upper() in active:
+        if is_ignored:
             reason = Reason.IGNORED
+        elif problem is not None:
+            verdict, reason = Verdict.UNKNOWN, problem
         evidence = {"code": subject}
-        findings.append(_finding(spec, subject, verdict, reason, fact, evidence=evidence))
+        findings.append(
+            _finding(spec, subject, verdict, reason, fact, evidence=evidence, skip_hold=is_ignored)
+        )
     return sorted(findings, key=lambda finding: finding.subject)
 
 
@@ -87,16 +97,23 @@ def _code_firing(
     condition: TroubleCode,
     code: str,
     since: str | None,
-    fact: SignalFact | None,
+    known: Facts,
 ) -> Finding:
-    is_critical = _any_match(condition.critical, code)
+    judged = known.codes.judge(code)
+    is_critical = judged.is_critical or _any_match(condition.critical, code)
     return _finding(
         spec,
         code,
         Verdict.FIRING,
         Reason.CODE_PRESENT,
-        fact,
-        evidence={"code": code, "timestamp": since, "is_critical": is_critical},
+        known.signals.get(facts.TROUBLE_CODES),
+        evidence={
+            "code": code,
+            "timestamp": since,
+            "is_critical": is_critical,
+            "severity": str(Severity.CRITICAL if is_critical else judged.severity),
+            "own_meaning": judged.own_meaning,
+        },
         skip_hold=is_critical,
     )
 
@@ -116,6 +133,10 @@ def _system_verdict(
     if status == "ALERT":
         return Verdict.FIRING, Reason.SYSTEM_ALERT
     return Verdict.CLEAR, Reason.SYSTEM_OK
+
+
+def _is_ignored(condition: TroubleCode, known: Facts, code: str) -> bool:
+    return not _is_wanted(condition, code) or known.codes.judge(code).is_ignored
 
 
 def _is_wanted(condition: TroubleCode | SystemStatus, name: str) -> bool:

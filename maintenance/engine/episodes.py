@@ -219,7 +219,8 @@ def _clear_open(episode: EpisodeView, finding: Finding, spec: RuleSpec, now: dat
     at = finding.recorded_at or now
     mine, last = episode.rule_id == finding.rule_id, episode.last_clear_at
     is_counted = mine and last is not None and at <= last
-    if is_counted or episode.is_kept_open(at, by_calendar=finding.recorded_at is None):
+    is_kept = episode.is_kept_open(at, by_calendar=finding.recorded_at is None)
+    if (is_counted or is_kept) and not finding.skip_hold:
         return Step(action=Action.NOTHING, episode=episode)
     counted = replace(
         episode,
@@ -228,7 +229,7 @@ def _clear_open(episode: EpisodeView, finding: Finding, spec: RuleSpec, now: dat
         last_clear_at=at,
         firing_count=0,
     )
-    if counted.clear_count < spec.clear_readings:
+    if counted.clear_count < spec.clear_readings and not finding.skip_hold:
         return Step(action=Action.CONFIRM_CLEAR, episode=counted)
     resolved = replace(counted, is_open=False, is_resolved=True, resolved_at=now)
     return Step(action=Action.RESOLVE, episode=resolved)

@@ -20,11 +20,19 @@ class Reason(StrEnum):
     NO_SERVICE_ODOMETER = "no_service_odometer"
     ODOMETER_BEHIND_SERVICE = "odometer_behind_service"
     NO_INTERVAL = "no_interval"
+    NOT_CONNECTED = "not_connected"
+    IMPOSSIBLE = "impossible"
     # firing
     BELOW_THRESHOLD = "below_threshold"
     INTERVAL_REACHED = "interval_reached"
     CODE_PRESENT = "code_present"
     SYSTEM_ALERT = "system_alert"
+    ABOVE_LIMIT = "above_limit"
+    SILENT = "silent"
+    CONSENT_ENDS = "consent_ends"
+    NEEDS_RECONNECT = "needs_reconnect"
+    REVOKED = "revoked"
+    NOT_SHARED = "not_shared"
     # clear
     ABOVE_THRESHOLD = "above_threshold"
     JUMPED = "jumped"
@@ -32,6 +40,11 @@ class Reason(StrEnum):
     CODE_ABSENT = "code_absent"
     SYSTEM_OK = "system_ok"
     IGNORED = "ignored"
+    SERVICE_DONE = "service_done"
+    WITHIN_LIMITS = "within_limits"
+    REPORTED = "reported"
+    CONNECTED = "connected"
+    ENDED_BY_STAFF = "ended_by_staff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +52,10 @@ class Finding:
     """What one rule says about one subject.
 
     `stage` is set exactly when the verdict is FIRING. `recorded_at` is the deciding reading's
-    own time; None when the calendar decides, and then it is as of now. `evidence` is JSON-able.
+    own time; None when the calendar decides, and then it is as of now. `value` is what gets worse
+    the lower it is (of intervals, the higher); None where nothing is compared. `skip_hold` says
+    that one reading is enough: to open what is critical, to end what a person does not want to
+    hear of. `evidence` is JSON-able.
     """
 
     rule_id: int

@@ -17,7 +17,7 @@ _DAYS_UNTIL_READ = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class Part:
     """One half of the interval; `problem` says why it is not known."""
 
     name: str
@@ -68,23 +68,23 @@ def judge(spec: RuleSpec, condition: ServiceInterval, known: Facts, now: datetim
     evidence: dict[str, Any] = {"part": None, "today": known.today.isoformat()}
     service = known.services.get(spec.topic)
     if service is None:
-        return [_finding(spec, Verdict.UNKNOWN, Reason.NO_SERVICE, at, evidence=evidence)]
+        return [to_finding(spec, Verdict.UNKNOWN, Reason.NO_SERVICE, at, evidence=evidence)]
     parts = []
     if condition.distance_km:
         used = _Distance(service=service, odometer=odometer, interval_km=condition.distance_km)
         parts.append(_distance(spec, condition, used, now))
     if condition.days:
         parts.append(_time(condition, condition.days, service, known.today))
-    verdict, reason, part = _decide(parts)
+    verdict, reason, part = decide(parts)
     evidence["service_done_on"] = service.done_on.isoformat()
     for each in parts:
         evidence |= each.evidence
     if part is not None:
         evidence["part"] = part.name
-    return [_finding(spec, verdict, reason, at, evidence=evidence, part=part)]
+    return [to_finding(spec, verdict, reason, at, evidence=evidence, part=part)]
 
 
-def _decide(parts: list[_Part]) -> tuple[Verdict, Reason, _Part | None]:
+def decide(parts: list[Part]) -> tuple[Verdict, Reason, Part | None]:
     """The most pressing part speaks; all clear only when every part is known."""
     firing = [part for part in parts if part.stage is not None]
     if firing:
@@ -99,7 +99,7 @@ def _decide(parts: list[_Part]) -> tuple[Verdict, Reason, _Part | None]:
     return Verdict.CLEAR, Reason.INTERVAL_NOT_REACHED, nearest
 
 
-def _distance(spec: RuleSpec, condition: ServiceInterval, since: _Distance, now: datetime) -> _Part:
+def _distance(spec: RuleSpec, condition: ServiceInterval, since: _Distance, now: datetime) -> Part:
     fact, used = since.odometer, since.used_km
     evidence = {
         "distance_km": since.interval_km,
@@ -109,14 +109,14 @@ def _distance(spec: RuleSpec, condition: ServiceInterval, since: _Distance, now:
     }
     problem = since.problem(spec, now)
     if problem is not None or used is None:
-        return _Part(name="distance", problem=problem, evidence=evidence)
+        return Part(name="distance", problem=problem, evidence=evidence)
     evidence |= {
         "used_km": used,
         "left_km": since.interval_km - used,
         "due_odometer_km": (since.service.odometer_km or 0) + since.interval_km,
     }
     lead, late = condition.soon_km, condition.overdue_km
-    return _Part(
+    return Part(
         name="distance",
         stage=_stage(used, since.interval_km, condition.soon_fraction, lead, late),
         share=used / since.interval_km,
@@ -124,10 +124,10 @@ def _distance(spec: RuleSpec, condition: ServiceInterval, since: _Distance, now:
     )
 
 
-def _time(condition: ServiceInterval, days: int, service: ServiceFact, today: date) -> _Part:
+def _time(condition: ServiceInterval, days: int, service: ServiceFact, today: date) -> Part:
     used = (today - service.done_on).days
     lead, late = condition.soon_days, condition.overdue_days
-    return _Part(
+    return Part(
         name="time",
         stage=_stage(used, days, condition.soon_fraction, lead, late),
         share=used / days,
@@ -153,14 +153,14 @@ def _stage(
     return Stage.SOON if used >= min(soon_fraction * interval, from_lead) else None
 
 
-def _finding(
+def to_finding(
     spec: RuleSpec,
     verdict: Verdict,
     reason: Reason,
     at: datetime | None,
     *,
     evidence: dict[str, Any],
-    part: _Part | None = None,
+    part: Part | None = None,
 ) -> Finding:
     return Finding(
         rule_id=spec.id,

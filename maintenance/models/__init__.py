@@ -1,6 +1,7 @@
 """What we conclude, and what became of it."""
 
 from maintenance.models.alerts import Alert, FleetioIssue
+from maintenance.models.codes import CodeOverride
 from maintenance.models.modes import MaintenanceMode
 from maintenance.models.notices import NoticeTemplate
 from maintenance.models.recipients import Channel, Recipient
@@ -10,6 +11,7 @@ from maintenance.models.service import ServiceRecord
 __all__ = [
     "Alert",
     "Channel",
+    "CodeOverride",
     "FleetioIssue",
     "FromStage",
     "MaintenanceMode",

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -101,7 +102,10 @@ class Alert(models.Model):
     note = models.TextField(_("note"), blank=True)
 
     evidence = models.JSONField(
-        _("evidence"), default=dict, help_text=_("The readings, the threshold, the rule as it was.")
+        _("evidence"),
+        default=dict,
+        encoder=DjangoJSONEncoder,  # a rule may name a day
+        help_text=_("The readings, the threshold, the rule as it was."),
     )
     worst = models.FloatField(_("worst value"), null=True, blank=True)
     firing_count = models.PositiveIntegerField(default=0)

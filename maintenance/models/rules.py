@@ -1,7 +1,6 @@
 """Maintenance rules as rows: what a fleet wants to be told, about which cars, and how."""
 
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -14,7 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from integrations.models import Vehicle, VehicleGroup
 from maintenance.engine import rules as engine
 from maintenance.engine.scopes import Scope
+from maintenance.models import rule_kinds
 
+split = rule_kinds.split
 MAX_DAYS = 36_500
 PERCENT = [MinValueValidator(0), MaxValueValidator(100)]
 PRESSURE = [MinValueValidator(50), MaxValueValidator(1500)]
@@ -63,6 +64,11 @@ class Rule(models.Model):
         SERVICE_INTERVAL = "service_interval", _("Service interval")
         TROUBLE_CODE = "trouble_code", _("Trouble code")
         SYSTEM_STATUS = "system_status", _("System status")
+        TIRE_PRESSURE = "tire_pressure", _("Tire pressure")
+        FUEL_LEVEL = "fuel_level", _("Fuel level")
+        STATE_OF_CHARGE = "state_of_charge", _("State of charge")
+        STALE_DATA = "stale_data", _("No fresh data")
+        CONNECTION = "connection", _("Connection")
 
     class OnClear(models.TextChoices):
         """What becomes of the Fleetio issue when the alert is over by itself."""
@@ -258,19 +264,7 @@ class Rule(models.Model):
 
     def clean(self) -> None:
         """Refuse a rule that could never fire, or would fire at the wrong moment."""
-        errors: dict[str, str] = {}
-        if self.kind == self.Kind.SERVICE_INTERVAL and not (self.distance_km or self.days):
-            errors["distance_km"] = gettext("Give a distance, a number of days, or both.")
-        if self.kind == self.Kind.OIL_LIFE:
-            condition = self._oil_life()
-            steps = [
-                condition.overdue_below,
-                condition.due_below,
-                condition.soon_below,
-                condition.clear_at,
-            ]
-            if steps != sorted(steps):
-                errors["due_below"] = gettext("Overdue, due, soon and clear must not decrease.")
+        errors = rule_kinds.mistakes(self)
         if self.year_from and self.year_to and self.year_from > self.year_to:
             errors["year_to"] = gettext("This is before the first year.")
         for address in split(self.extra_addresses):
@@ -301,7 +295,7 @@ class Rule(models.Model):
             id=self.pk,
             kind=kind,
             topic=self.topic,
-            condition=self._condition(kind),
+            condition=rule_kinds.condition_of(self),
             hold=engine.Hold(
                 readings=self.hold_readings or hold.readings,
                 apart=hold.apart if apart is None else timedelta(hours=apart),
@@ -311,35 +305,10 @@ class Rule(models.Model):
             clear_readings=self.clear_readings or engine.DEFAULT_CLEAR_READINGS[kind],
             freshness=timedelta(hours=self.freshness_hours),
             reopen_window=timedelta(days=self.reopen_days),
-            repeat=timedelta(days=7 if self.repeat_days is None else self.repeat_days) or None,
+            repeat=self._repeat(kind),
         )
 
-    def _condition(self, kind: engine.Kind) -> engine.Condition:
-        match kind:
-            case engine.Kind.OIL_LIFE:
-                return self._oil_life()
-            case engine.Kind.SERVICE_INTERVAL:
-                return engine.ServiceInterval(distance_km=self.distance_km, days=self.days)
-            case engine.Kind.TROUBLE_CODE:
-                return engine.TroubleCode(
-                    patterns=split(self.patterns) or ("*",),
-                    ignored=split(self.ignored),
-                    critical=split(self.critical),
-                )
-            case engine.Kind.SYSTEM_STATUS:
-                return engine.SystemStatus(
-                    patterns=split(self.patterns) or ("*",), ignored=split(self.ignored)
-                )
-
-    def _oil_life(self) -> engine.OilLife:
-        columns: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("soon_below", "due_below", "overdue_below", "clear_at")
-        }
-        return engine.OilLife(**{k: v for k, v in columns.items() if v is not None})
-
-
-def split(text: str) -> tuple[str, ...]:
-    """What a person typed as a list: separated by commas, semicolons, or line ends."""
-    parts = text.replace(";", ",").replace("\n", ",").split(",")
-    return tuple(part.strip() for part in parts if part.strip())
+    def _repeat(self, kind: engine.Kind) -> timedelta | None:
+        if self.repeat_days is None:
+            return engine.DEFAULT_REPEAT[kind]
+        return timedelta(days=self.repeat_days) or None

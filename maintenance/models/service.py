@@ -12,8 +12,26 @@ from integrations.models import Vehicle
 EARLIEST = date(1950, 1, 1)  # an older one is a slip of the keyboard
 
 
+class ServiceRecordQuerySet(models.QuerySet["ServiceRecord"]):
+    def counting(self) -> "ServiceRecordQuerySet":
+        """What intervals are counted from."""
+        return self.filter(is_proposed=False)
+
+    def proposed(self) -> "ServiceRecordQuerySet":
+        """What waits for somebody to say whether it was done."""
+        return self.filter(is_proposed=True, dismissed_at=None)
+
+    def shown(self) -> "ServiceRecordQuerySet":
+        """All but what somebody dismissed."""
+        return self.filter(dismissed_at=None)
+
+
 class ServiceRecord(models.Model):
-    """A service of one topic on one car."""
+    """A service of one topic on one car.
+
+    What was taken from elsewhere and dismissed stays as a row that neither counts nor is shown,
+    so that it is not taken once more.
+    """
 
     class Source(models.TextChoices):
         ADMIN = "admin", _("Entered here")
@@ -41,6 +59,7 @@ class ServiceRecord(models.Model):
     )
     # What it was taken from, such as issue:17: the same service is recorded once.
     reference = models.CharField(max_length=120, blank=True, editable=False)
+    dismissed_at = models.DateTimeField(_("dismissed"), null=True, editable=False)
     note = models.CharField(_("note"), max_length=255, blank=True)
     created_at = models.DateTimeField(_("entered"), editable=False)
     created_by = models.ForeignKey(
@@ -53,6 +72,8 @@ class ServiceRecord(models.Model):
         verbose_name=_("entered by"),
     )
 
+    objects = ServiceRecordQuerySet.as_manager()
+
     class Meta:
         ordering = ["-done_on", "-pk"]
         verbose_name = _("service record")
@@ -62,7 +83,11 @@ class ServiceRecord(models.Model):
                 fields=["vehicle", "topic", "reference"],
                 condition=~models.Q(reference=""),
                 name="maintenance_service_once",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(dismissed_at=None) | models.Q(is_proposed=True),
+                name="maintenance_service_dismissed",
+            ),
         ]
         indexes = [
             models.Index(fields=["vehicle", "topic", "-done_on"], name="maintenance_service_latest")

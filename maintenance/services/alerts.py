@@ -15,7 +15,7 @@ from integrations.models import PortalSettings, Vehicle
 from integrations.services import activity
 from maintenance.engine import flapping
 from maintenance.engine.episodes import Action
-from maintenance.engine.findings import Finding
+from maintenance.engine.findings import Finding, Reason
 from maintenance.engine.rules import RuleSpec
 from maintenance.models import Alert, Rule, Severity, Stage
 from maintenance.services import announcements, wording
@@ -44,9 +44,7 @@ def apply(vehicle: Vehicle, planned: "Planned", *, now: datetime) -> None:
             _worsen(planned.alert, planned, now)
         case Action.RESOLVE if planned.alert:
             apply_view(planned.alert, view)
-            serviced = planned.alert.kind == Rule.Kind.SERVICE_INTERVAL
-            how = Alert.Resolution.SERVICED if serviced else Alert.Resolution.CLEARED
-            end(planned.alert, how, now=now)
+            end(planned.alert, _how_it_ended(planned.alert, planned.finding), now=now)
         case Action.DROP if planned.alert:
             planned.alert.delete()
         case Action.NOTE_CLEAR if planned.previous:
@@ -54,6 +52,13 @@ def apply(vehicle: Vehicle, planned: "Planned", *, now: datetime) -> None:
             planned.previous.save()
         case _ if planned.alert:
             _update(planned.alert, planned)
+
+
+def _how_it_ended(alert: Alert, finding: Finding) -> Alert.Resolution:
+    if finding.reason == Reason.IGNORED:
+        return Alert.Resolution.RULE
+    serviced = alert.kind == Rule.Kind.SERVICE_INTERVAL
+    return Alert.Resolution.SERVICED if serviced else Alert.Resolution.CLEARED
 
 
 def changes_something(planned: "Planned") -> bool:

@@ -59,7 +59,7 @@ def _obstacle(
     spec: RuleSpec, vehicle: Vehicle, signals: Sequence[Signal], facts: Facts, now: datetime
 ) -> str:
     """What keeps the rule in force from deciding now; "" when nothing does."""
-    by_date_only = isinstance(spec.condition, ServiceInterval) and not spec.condition.distance_km
+    by_date_only = isinstance(spec.condition, ServiceInterval) and not signals_needed(spec)
     if not by_date_only and (refused := _refused(spec, signals)):
         return refused
     findings = judge(spec, facts, {}, now)
@@ -96,7 +96,7 @@ def _not_fresh(spec: RuleSpec, signals: Sequence[Signal], now: datetime) -> str:
     return "" if now - max(times) <= spec.freshness else _in_words(Reason.STALE, spec)
 
 
-def _in_words(reason: str, spec: RuleSpec) -> str:
+def _in_words(reason: str, spec: RuleSpec) -> str:  # noqa: PLR0911  one return for each reason
     match reason:
         case Reason.NO_READING:
             return _("not read from the car yet")
@@ -113,5 +113,7 @@ def _in_words(reason: str, spec: RuleSpec) -> str:
             }
         case Reason.ODOMETER_BEHIND_SERVICE:
             return _("the odometer is below that of the last service: correct the service record")
+        case Reason.NOT_CONNECTED:
+            return _("the car is not connected")
         case _:
             return _("what the car says cannot be understood")

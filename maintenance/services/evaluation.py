@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from integrations.models import Signal, Vehicle
 from integrations.models.prepared import Prepared, Statement, given, together
+from maintenance.engine.code_overrides import CodeBook
 from maintenance.engine.conditions import judge
 from maintenance.engine.episodes import advance, combine
 from maintenance.engine.facts import Facts, ServiceFact, SignalFact
@@ -23,7 +24,7 @@ from maintenance.engine.findings import Finding
 from maintenance.engine.rules import RuleSpec
 from maintenance.engine.scopes import Scope, VehicleFacts, in_force
 from maintenance.models import Alert, Rule, ServiceRecord
-from maintenance.services import alerts, late_readings
+from maintenance.services import alerts, code_book, late_readings, reach
 from maintenance.services.episodes import to_view
 from maintenance.services.plans import InForce, Known, Planned, Services
 
@@ -39,7 +40,8 @@ _RULES = Prepared(lambda: Rule.objects.enabled().order_by("pk"))
 _made: tuple[Rows, _Rules] = ([], {})
 _SERVICES = Prepared(
     lambda: (
-        ServiceRecord.objects.filter(vehicle=given("vehicle", BigIntegerField))
+        ServiceRecord.objects.counting()
+        .filter(vehicle=given("vehicle", BigIntegerField))
         .order_by("done_on", "pk")
         .values_list("topic", "done_on", "odometer_km")
     )
@@ -97,17 +99,21 @@ def evaluate(
     """Plan and apply, inside the caller's transaction.
 
     `codes` are the signals that have another state than before, `late` those that have another
-    past; what follows from the latter is put in order first.
+    past; what follows from the latter is put in order first. A reading says nothing new of the
+    consent, and of a car that is quiet only that it is not: unless that is open it is not asked.
     """
-    rules, known, services = _look_up(vehicle, now)
+    is_news = bool(codes)
+    rules, known, services, book, consent = _look_up(vehicle, now, with_consent=not is_news)
+    if is_news and reach.matters(known):
+        consent = reach.statement(vehicle).run()
     alerts.hand_over(vehicle, list(known.unresolved.values()), rules, now=now)
     known.put_away_what_ended()
     late = {*late, *late_readings.out_of_turn(codes, signals, rules=rules, known=known)}
     if late and late_readings.put_in_order(
-        vehicle, signals, late, rules=rules, known=known, services=services, now=now
+        vehicle, signals, late, rules=rules, known=known, services=services, book=book, now=now
     ):
         known = Known.of(vehicle, _alerts(vehicle, now).run())
-    steps = plan(rules, _facts(signals, services, now), known, now=now)
+    steps = plan(rules, _facts(signals, services, book, consent, now), known, now=now)
     for planned in steps:
         alerts.apply(vehicle, planned, now=now)
     return steps
@@ -115,24 +121,36 @@ def evaluate(
 
 def dry_run(vehicle: Vehicle, *, now: datetime) -> list[str]:
     """What an evaluation would do now, one line for each step. Writes nothing."""
-    rules, known, services = _look_up(vehicle, now)
+    rules, known, services, book, consent = _look_up(vehicle, now)
     moved = [
         f"hand over to {heir}: {alert.summary}" if heir else f"end: {alert.summary}"
         for alert, heir in alerts.orphans(known.unresolved.values(), rules)
     ]
-    facts = _facts(list(vehicle.signals.all()), services, now)
+    facts = _facts(list(vehicle.signals.all()), services, book, consent, now)
     steps = plan(rules, facts, known, now=now)
     return [*moved, *map(str, steps)]
 
 
-def _look_up(vehicle: Vehicle, now: datetime) -> tuple[InForce, Known, Services]:
-    """The rules in force for the vehicle, its alerts, and what was done to it."""
-    rules, alert_rows, services = together(
+def _look_up(
+    vehicle: Vehicle, now: datetime, *, with_consent: bool = True
+) -> tuple[InForce, Known, Services, CodeBook, Rows | None]:
+    """The rules in force for the vehicle, its alerts, what was done to it, what codes mean, and
+    its consent.
+    """
+    rules, alert_rows, services, overrides, *consent = together(
         _RULES.values(),
         _alerts(vehicle, now),
         _SERVICES.values(vehicle=vehicle.pk),
+        code_book.statement(),
+        *([reach.statement(vehicle)] if with_consent else []),
     )
-    return applicable(vehicle, rules), Known.of(vehicle, alert_rows), _latest(services)
+    return (
+        applicable(vehicle, rules),
+        Known.of(vehicle, alert_rows),
+        _latest(services),
+        code_book.made_of(overrides),
+        consent[0] if consent else None,
+    )
 
 
 def _alerts(vehicle: Vehicle, now: datetime) -> Statement[list[Alert]]:
@@ -192,11 +210,20 @@ def plan(rules: InForce, facts: Facts, known: Known, *, now: datetime) -> list[P
 
 
 def gather_facts(vehicle: Vehicle, signals: Sequence[Signal], now: datetime) -> Facts:
-    """The latest clean signals and services, as the engine wants them."""
-    return _facts(signals, _latest(_SERVICES.values(vehicle=vehicle.pk).run()), now)
+    """The latest clean signals, services and consent, as the engine wants them."""
+    services, overrides, consent = together(
+        _SERVICES.values(vehicle=vehicle.pk), code_book.statement(), reach.statement(vehicle)
+    )
+    return _facts(signals, _latest(services), code_book.made_of(overrides), consent, now)
 
 
-def _facts(signals: Sequence[Signal], services: Services, now: datetime) -> Facts:
+def _facts(
+    signals: Sequence[Signal],
+    services: Services,
+    book: CodeBook,
+    consent: Rows | None,
+    now: datetime,
+) -> Facts:
     return Facts(
         signals={
             signal.code: SignalFact(
@@ -210,6 +237,8 @@ def _facts(signals: Sequence[Signal], services: Services, now: datetime) -> Fact
         },
         services=services,
         today=timezone.localdate(now),
+        reach=reach.of(consent, signals) if consent is not None else None,
+        codes=book,
     )
 
 

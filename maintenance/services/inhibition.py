@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import Q
 
 from integrations.models import Connection, Vehicle
-from maintenance.models import Alert, MaintenanceMode
+from maintenance.models import Alert, MaintenanceMode, Rule
 
 Hold = Alert.Hold
 
@@ -21,7 +21,7 @@ def why_held(alert: Alert, *, now: datetime) -> str:
         return ""
     if mode_of(vehicle, now=now):
         return Hold.MAINTENANCE
-    if alert.kind != "stale_data":
+    if alert.kind != Rule.Kind.STALE_DATA:
         return ""
     if vehicle.connection is None or vehicle.connection.status != Connection.Status.ACTIVE:
         return Hold.CONNECTION
@@ -39,6 +39,6 @@ def mode_of(vehicle: Vehicle, *, now: datetime) -> MaintenanceMode | None:
 def outage_of(make: str) -> Alert | None:
     """The alert that speaks for all vehicles of this make that have gone quiet."""
     outages = Alert.objects.announced().filter(
-        kind="stale_data", vehicle=None, subject=make.strip().upper()
+        kind=Rule.Kind.STALE_DATA, vehicle=None, subject=make.strip().upper()
     )
     return outages.first()

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from integrations.models import Reading, Signal, Vehicle
 from maintenance.engine import history
+from maintenance.engine.code_overrides import CodeBook
 from maintenance.engine.episodes import Action
 from maintenance.engine.facts import Facts, SignalFact, system_name
 from maintenance.engine.findings import EpisodeView
@@ -66,6 +67,7 @@ def put_in_order(
     rules: InForce,
     known: Known,
     services: Services,
+    book: CodeBook,
     now: datetime,
 ) -> bool:
     """Judge again what reads these signals; whether rows changed. Safe to repeat."""
@@ -75,7 +77,7 @@ def put_in_order(
     said = _said(vehicle, signals, topics)
     changed = False
     for topic in topics:
-        moments = _moments(topic, said, services, now)
+        moments = _moments(topic, said, services, book, now)
         changed |= _put_topic_in_order(vehicle, topic, moments, known, now)
     return changed
 
@@ -106,9 +108,13 @@ def out_of_turn(
 def _topics(
     rules: InForce, signals: Sequence[Signal], late: Collection[str], now: datetime
 ) -> Iterator[_Topic]:
-    """Those that read what came late."""
+    """Those that read what came late. Beside a rule that knows only the present, such as that a
+    car is quiet, the past cannot be told anew.
+    """
     for name in dict.fromkeys(spec.topic for _rule, spec in rules):
         inside = [(rule, spec) for rule, spec in rules if spec.topic == name]
+        if not all(spec.kind.has_history for _rule, spec in inside):
+            continue
         codes = {s.code for s in signals if any(history.reads(spec, s.code) for _, spec in inside)}
         if all(spec.kind is Kind.SYSTEM_STATUS for _rule, spec in inside):
             codes &= {*late}
@@ -140,7 +146,7 @@ def _said(vehicle: Vehicle, signals: Sequence[Signal], topics: Sequence[_Topic])
 
 
 def _moments(
-    topic: _Topic, said: Iterable[_Said], services: Services, now: datetime
+    topic: _Topic, said: Iterable[_Said], services: Services, book: CodeBook, now: datetime
 ) -> Iterator[Facts]:
     """What the topic's rules knew after each reading."""
     today = timezone.localdate(now)
@@ -148,7 +154,7 @@ def _moments(
     inside = (each for each in said if each.fact.code in topic.codes)
     for _moment, together in groupby(inside, key=lambda each: each.moment):
         facts |= {each.fact.code: each.fact for each in together}
-        yield Facts(signals=dict(facts), services=services, today=today)
+        yield Facts(signals=dict(facts), services=services, today=today, codes=book)
 
 
 def _put_topic_in_order(

@@ -20,8 +20,8 @@ def look(*, now: datetime) -> int:
     """Open and end outages; returns how many changed. Safe to repeat; a constant number of queries
     while nothing changes.
     """
-    rule = Rule.objects.enabled().filter(kind="stale_data", vehicle=None).first()
-    known = Alert.objects.unresolved().filter(kind="stale_data", vehicle=None)
+    rule = Rule.objects.enabled().filter(kind=Rule.Kind.STALE_DATA, vehicle=None).first()
+    known = Alert.objects.unresolved().filter(kind=Rule.Kind.STALE_DATA, vehicle=None)
     ongoing = {alert.subject: alert for alert in known}
     cars = _cars(rule, now) if rule else {}
     changed = 0
@@ -86,7 +86,7 @@ def _open(make: str, outage: Outage, rule: Rule, now: datetime) -> bool:
 def _hush(make: str, now: datetime) -> None:
     """What was about to be said of the single vehicles is said by the outage."""
     single = Alert.objects.announced().filter(
-        kind="stale_data", vehicle__make__iexact=make, held_because=""
+        kind=Rule.Kind.STALE_DATA, vehicle__make__iexact=make, held_because=""
     )
     for alert in single.select_related("rule"):
         notifying.cancel(alert, reason="many vehicles of this make are quiet", now=now)

@@ -14,7 +14,7 @@ from django.db.models.functions import Upper
 
 from integrations.models import Connection
 from maintenance.engine import flapping
-from maintenance.models import Alert, MaintenanceMode
+from maintenance.models import Alert, MaintenanceMode, Rule
 from maintenance.services import acts, announcements, evaluation, modes
 from maintenance.services.announcements import Event
 
@@ -67,7 +67,7 @@ def _snoozes_over(now: datetime) -> QuerySet[Alert]:
 
 def _free(now: datetime) -> QuerySet[Alert]:
     """Held by what is not so any more."""
-    outages = Alert.objects.announced().filter(kind="stale_data", vehicle=None)
+    outages = Alert.objects.announced().filter(kind=Rule.Kind.STALE_DATA, vehicle=None)
     modes = MaintenanceMode.objects.in_force(now)
     in_the_shop = Q(vehicle__in=modes.exclude(vehicle=None).values("vehicle")) | Q(
         vehicle__group__in=modes.exclude(group=None).values("group")

@@ -8,14 +8,21 @@ from django.db import transaction
 
 from integrations.clients import readings as codes
 from integrations.models import PortalSettings, Signal, Vehicle
-from maintenance.engine.rules import RuleSpec, signals_needed
+from maintenance.engine.rules import Kind, RuleSpec, signals_needed
 from maintenance.engine.scopes import in_force
 from maintenance.models import Rule
 from maintenance.services.evaluation import vehicle_facts
 
-READABLE = (codes.ODOMETER, codes.OIL_LIFE, codes.TROUBLE_CODES)
+READABLE = (
+    codes.ODOMETER,
+    codes.OIL_LIFE,
+    codes.TROUBLE_CODES,
+    codes.TIRES,
+    codes.FUEL_LEVEL,
+    codes.STATE_OF_CHARGE,
+)
 # When the month's calls run out, the dangerous is asked for longest.
-URGENCY = {codes.TROUBLE_CODES: 40, codes.OIL_LIFE: 30, codes.ODOMETER: 20}
+URGENCY = {codes.TROUBLE_CODES: 40, codes.TIRES: 35, codes.OIL_LIFE: 30, codes.ODOMETER: 20}
 LEAST_URGENT = 10
 
 
@@ -25,10 +32,13 @@ def for_any_car() -> dict[str, int]:
 
 
 def _codes(specs: Iterable[RuleSpec]) -> dict[str, int]:
+    specs = list(specs)
     patterns = {pattern for spec in specs for pattern in signals_needed(spec)}
     if PortalSettings.load().send_odometers:
         patterns.add(codes.ODOMETER)
     found = {code for code in READABLE if code in patterns}
+    if any(spec.kind is Kind.SERVICE_INTERVAL for spec in specs):
+        found.add(codes.SERVICE_RECORDS)  # what was serviced elsewhere restarts the interval
     # Only systems are asked for by pattern: diagnostics-* does not mean the list of codes.
     found |= {code for code in codes.SYSTEM_STATUS if any(fnmatchcase(code, p) for p in patterns)}
     return {code: URGENCY.get(code, LEAST_URGENT) for code in sorted(found)}
@@ -70,10 +80,16 @@ def _write(vehicle: Vehicle, signals: Sequence[Signal], wanted: dict[str, int]) 
 
 
 @transaction.atomic
-def rules_changed(*, now: datetime) -> None:
-    """A rule or a scope changed: ask for other signals, and look at every car again soon."""
+def look_again(*, now: datetime) -> None:
+    """Something that every car is judged by changed: evaluate all of them soon."""
     # Cars before their signals, as ingest locks them, and always in the same order: whoever takes
     # them the other way round would wait for us while we wait for them.
     ids = list(Vehicle.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
     Vehicle.objects.filter(pk__in=ids).update(evaluation_due_at=now)
+
+
+@transaction.atomic
+def rules_changed(*, now: datetime) -> None:
+    """A rule or a scope changed: ask for other signals, and look at every car again soon."""
+    look_again(now=now)
     write_for_all()

@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
-from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
-from integrations.services.measures import KM_PER_MILE
 from maintenance.engine.findings import Finding
 from maintenance.models import Rule
+from maintenance.services import code_words, wording_values
+from maintenance.services import wording_states as states
+from maintenance.services.wording_values import day_of, distance_of, moment_of, short
 
+distance = wording_values.distance
+pressure = wording_values.pressure
 SYSTEMS = {
     "abs": "ABS",
     "activesafety": "active safety",
@@ -38,7 +39,6 @@ SYSTEMS = {
     "washerfluid": "washer fluid",
     "waterinfuel": "water in fuel",
 }
-CODE_AREAS = {"P": "powertrain", "B": "body", "C": "chassis", "U": "network"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,6 @@ class Line:
 
     name: str
     text: str
-
-
-def distance(km: float, unit: str) -> str:
-    """Kilometres in the unit that the reader chose, rounded to whole ones."""
-    value = km / KM_PER_MILE if unit == "mi" else km
-    return f"{number_format(round(value), use_l10n=True, force_grouping=True)} {unit}"
 
 
 def topic_name(topic: str) -> str:
@@ -66,7 +60,7 @@ def summary(rule: Rule, finding: Finding, unit: str) -> str:
 
 
 def _oil_life(rule: Rule, finding: Finding, unit: str) -> str:
-    return _("Engine oil life %(value)s %%") % {"value": _short(finding.value)}
+    return _("Engine oil life %(value)s %%") % {"value": short(finding.value)}
 
 
 def _service_interval(rule: Rule, finding: Finding, unit: str) -> str:
@@ -74,10 +68,7 @@ def _service_interval(rule: Rule, finding: Finding, unit: str) -> str:
 
 
 def _trouble_code(rule: Rule, finding: Finding, unit: str) -> str:
-    area = CODE_AREAS.get(finding.subject[:1])
-    if area and len(finding.subject) >= 5:
-        return _("Trouble code %(code)s (%(area)s)") % {"code": finding.subject, "area": area}
-    return _("Trouble code %(code)s") % {"code": finding.subject}
+    return code_words.name(finding.subject, str(finding.evidence.get("own_meaning") or ""))
 
 
 def _system_status(rule: Rule, finding: Finding, unit: str) -> str:
@@ -93,11 +84,12 @@ _SUMMARIES: Mapping[str, Callable[[Rule, Finding, str], str]] = {
     Rule.Kind.SERVICE_INTERVAL: _service_interval,
     Rule.Kind.TROUBLE_CODE: _trouble_code,
     Rule.Kind.SYSTEM_STATUS: _system_status,
+    Rule.Kind.TIRE_PRESSURE: states.tire_pressure,
+    Rule.Kind.FUEL_LEVEL: states.fuel_level,
+    Rule.Kind.STATE_OF_CHARGE: states.state_of_charge,
+    Rule.Kind.STALE_DATA: states.stale_data,
+    Rule.Kind.CONNECTION: states.connection,
 }
-
-
-def _short(value: float | None) -> str:
-    return "?" if value is None else f"{value:.0f}" if value == round(value) else f"{value:.1f}"
 
 
 def explain(kind: str, evidence: Mapping[str, Any], unit: str) -> list[Line]:
@@ -113,52 +105,47 @@ def explain(kind: str, evidence: Mapping[str, Any], unit: str) -> list[Line]:
 
 
 def _explain_kind(kind: str, evidence: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
-    if kind == Rule.Kind.OIL_LIFE:
-        return [
-            (_("Remaining oil life"), _percent(evidence.get("value"))),
-            (_("Due below"), _percent(evidence.get("due_below"))),
-            (_("Clears at"), _percent(evidence.get("clear_at"))),
-        ]
-    if kind == Rule.Kind.SERVICE_INTERVAL:
-        return _explain_interval(evidence, unit)
-    if kind == Rule.Kind.TROUBLE_CODE:
-        return [
-            (_("Code"), str(evidence.get("code") or "")),
-            (_("Active since"), _moment(evidence.get("timestamp"))),
-        ]
+    explanations: Mapping[str, Callable[[], list[tuple[str, str]]]] = {
+        Rule.Kind.OIL_LIFE: lambda: states.explain_level(_("Remaining oil life"), evidence),
+        Rule.Kind.SERVICE_INTERVAL: lambda: _explain_interval(evidence, unit),
+        Rule.Kind.TROUBLE_CODE: lambda: _explain_code(evidence),
+        Rule.Kind.SYSTEM_STATUS: lambda: _explain_system(evidence),
+        Rule.Kind.TIRE_PRESSURE: lambda: states.explain_tire(evidence, unit),
+        Rule.Kind.FUEL_LEVEL: lambda: states.explain_level(_("Fuel level"), evidence),
+        Rule.Kind.STATE_OF_CHARGE: lambda: states.explain_level(_("State of charge"), evidence),
+        Rule.Kind.STALE_DATA: lambda: states.explain_silence(evidence),
+        Rule.Kind.CONNECTION: lambda: states.explain_connection(evidence),
+    }
+    return explanations[kind]()
+
+
+def _explain_system(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (_("System"), SYSTEMS.get(str(evidence.get("system")), str(evidence.get("system") or ""))),
         (_("The car says"), str(evidence.get("description") or "")),
     ]
 
 
-def _explain_interval(evidence: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
+def _explain_code(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    code = str(evidence.get("code") or "")
+    since = (_("Active since"), moment_of(evidence.get("timestamp")))
+    if not code:
+        return [since]
+    severity = str(evidence.get("severity") or "")
     return [
-        (_("Odometer"), _distance(evidence.get("odometer_km"), unit)),
-        (_("Last service at"), _distance(evidence.get("service_odometer_km"), unit)),
-        (_("Last service on"), _day(evidence.get("service_done_on"))),
-        (_("Due at"), _distance(evidence.get("due_odometer_km"), unit)),
-        (_("Due on"), _day(evidence.get("due_on"))),
+        (_("Code"), code),
+        (_("Meaning"), code_words.meaning(code, str(evidence.get("own_meaning") or ""))),
+        (_("Severity"), code_words.severity(severity)),
+        (_("For the driver"), code_words.advice(code, severity)),
+        since,
     ]
 
 
-def _percent(value: Any) -> str:
-    return f"{_short(float(value))} %" if isinstance(value, int | float) else ""
-
-
-def _distance(value: Any, unit: str) -> str:
-    return distance(float(value), unit) if isinstance(value, int | float) else ""
-
-
-def _moment(value: Any) -> str:
-    """An ISO time in the reader's zone and form; what is none is shown as it came."""
-    moment = parse_datetime(str(value)) if value else None
-    if moment is None or timezone.is_naive(moment):
-        return str(value or "")
-    local = timezone.localtime(moment)
-    return f"{date_format(local, 'DATETIME_FORMAT')} {local.tzname()}"
-
-
-def _day(value: Any) -> str:
-    day = parse_date(str(value)) if value else None
-    return date_format(day, "DATE_FORMAT") if day else str(value or "")
+def _explain_interval(evidence: Mapping[str, Any], unit: str) -> list[tuple[str, str]]:
+    return [
+        (_("Odometer"), distance_of(evidence.get("odometer_km"), unit)),
+        (_("Last service at"), distance_of(evidence.get("service_odometer_km"), unit)),
+        (_("Last service on"), day_of(evidence.get("service_done_on"))),
+        (_("Due at"), distance_of(evidence.get("due_odometer_km"), unit)),
+        (_("Due on"), day_of(evidence.get("due_on"))),
+    ]

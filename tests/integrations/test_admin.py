@@ -398,3 +398,21 @@ def test_a_person_may_let_calls_to_a_provider_go_on(admin_client: Client) -> Non
     gate.refresh_from_db()
     assert gate.paused_until is None
     assert "allowed again" in said(answer)
+
+
+def test_the_day_on_which_a_consent_ends_is_all_that_people_change(admin_client: Client) -> None:
+    way = make.make_access()
+    connection = way.connection
+    page = reverse("admin:integrations_connection_change", args=[connection.pk])
+    typed = {"consent_ends_on": "2026-05-04", "status": "revoked", "smartcar_user_id": "mine"}
+    before = (connection.status, connection.smartcar_user_id)
+
+    assert admin_client.post(page, typed).status_code == 302
+
+    connection.refresh_from_db()
+    assert str(connection.consent_ends_on) == "2026-05-04"
+    assert (connection.status, connection.smartcar_user_id) == before
+    way.vehicle.refresh_from_db()
+    assert way.vehicle.evaluation_due_at, "the rules look at its cars soon"
+    assert "consent_ends_on: 2026-05-04" in admin_client.get(page).content.decode()
+    assert admin_client.post(page, {"consent_ends_on": "soon"}).status_code == 200

@@ -48,6 +48,7 @@ from tests.factories import (
     make_connection,
     make_link,
     make_outbox_entry,
+    make_rule,
     make_signal,
     make_token,
     make_vehicle,
@@ -118,7 +119,9 @@ def test_sixteen_threads_that_meet_a_lost_answer_make_one_exchange_and_lose_noth
 
 
 def test_a_connection_that_ends_is_told_once_by_many_workers() -> None:
+    make_rule(kind="connection", topic="connection", distance_km=None)
     connection = make_connection()
+    make_access(vehicle=make_vehicle(connection=connection))
 
     found_out = together(
         8,
@@ -130,7 +133,7 @@ def test_a_connection_that_ends_is_told_once_by_many_workers() -> None:
     assert sorted(map(str, found_out)) == ["False"] * 7 + ["True"]
     assert Activity.objects.filter(what__startswith="Connection is now").count() == 1
     assert OutboxEntry.objects.filter(kind=link_mails.RECONNECT).count() == 1
-    assert OutboxEntry.objects.filter(kind="mail_connection_lost").count() == 1
+    assert OutboxEntry.objects.filter(kind="mail_alert").count() == 1
     connection.refresh_from_db()
     assert connection.status == Connection.Status.NEEDS_RECONNECT
 

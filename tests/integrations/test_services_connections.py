@@ -174,6 +174,13 @@ def test_connections_that_ended_are_not_listed(world: World) -> None:
 # --- Connecting again -------------------------------------------------------------------------
 
 
+def test_a_new_consent_does_not_end_on_the_day_of_the_one_before(world: World) -> None:
+    world.connect()
+    Connection.objects.update(consent_ends_on=world.now.date())
+
+    assert world.connect().connection.consent_ends_on is None
+
+
 def test_connecting_again_updates_and_never_duplicates(world: World) -> None:
     first = world.connect()
     car = first.vehicles[0]

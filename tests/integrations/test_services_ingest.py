@@ -26,7 +26,7 @@ from integrations.clients.readings import (
 from integrations.models import Activity, Reading, Signal, TroubleCode, Vehicle
 from integrations.services.ingest import Ingested, ingest
 from integrations.signals import readings_recorded
-from tests.factories import NOW, make_signal, make_vehicle
+from tests.factories import NOW, make_signal, make_trouble_code, make_vehicle
 from tests.integrations.world import without_rules
 
 pytestmark = pytest.mark.django_db
@@ -570,6 +570,100 @@ def test_trouble_codes_are_followed_from_first_seen_to_cleared_and_back(car: Veh
         ("P0301", NOW, NOW + HOUR, NOW + 2 * HOUR),
         ("P0301", NOW + 3 * HOUR, NOW + 3 * HOUR, None),
         ("P0420", NOW, NOW, NOW + HOUR),
+    ]
+
+
+def code_rows(car: Vehicle) -> list[tuple[Any, ...]]:
+    """Code, first and last seen, cleared (hours after NOW), and the how manieth time."""
+    rows = TroubleCode.objects.filter(vehicle=car).order_by("code", "first_seen_at")
+
+    def hours(at: datetime | None) -> float | None:
+        return (at - NOW) / HOUR if at else None
+
+    return [
+        (r.code, hours(r.first_seen_at), hours(r.last_seen_at), hours(r.cleared_at), r.count)
+        for r in rows
+    ]
+
+
+def test_a_code_that_comes_back_is_counted_and_one_that_stays_is_not(car: Vehicle) -> None:
+    for hour, found in enumerate([["P0301"], ["P0301"], [], ["P0301"], ["P0301"], [], ["P0301"]]):
+        codes_at(car, NOW + hour * HOUR, *found)
+        codes_at(car, NOW + hour * HOUR, *found)
+
+    assert code_rows(car) == [
+        ("P0301", 0, 1, 2, 1),
+        ("P0301", 3, 4, 5, 2),
+        ("P0301", 6, 6, None, 3),
+    ]
+
+
+def test_rows_from_before_codes_were_counted_count_once_each(car: Vehicle) -> None:
+    for days in (9, 6, 3):
+        at = NOW - days * DAY
+        make_trouble_code(
+            vehicle=car, code="P0301", first_seen_at=at, last_seen_at=at, cleared_at=at + DAY
+        )
+    codes_at(car, NOW, "P0301")
+
+    assert TroubleCode.objects.get(vehicle=car, cleared_at=None).count == 4
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lists_of_codes_leave_the_same_history_in_any_order(car: Vehicle, seed: int) -> None:
+    lists = [
+        (0, "P0301", "P0420"),
+        (1, "P0301"),
+        (2,),
+        (3, "P0301", "P0442"),
+        (4, "P0301"),
+        (5, "P0420"),
+        (6, "P0420", "P0442"),
+    ]
+    lists = [*lists, *lists[2:4]]
+    random.Random(seed).shuffle(lists)  # noqa: S311  an order, no secret
+
+    for hour, *found in lists:
+        codes_at(car, NOW + int(hour) * HOUR, *map(str, found))
+
+    assert code_rows(car) == [
+        ("P0301", 0, 1, 2, 1),
+        ("P0301", 3, 4, 5, 2),
+        ("P0420", 0, 0, 1, 1),
+        ("P0420", 5, 6, None, 2),
+        ("P0442", 3, 3, 4, 1),
+        ("P0442", 6, 6, None, 2),
+    ]
+
+
+def test_a_corrected_list_counts_as_if_it_had_been_right_at_once(car: Vehicle) -> None:
+    codes_at(car, NOW, "P0301")
+    codes_at(car, NOW + HOUR, "P0301", "P0420")
+    for minutes, found in ((1, []), (2, [{"code": "P0301", "timestamp": None}])):
+        fetched = NOW + HOUR + timedelta(minutes=minutes)
+        put(car, said({"values": found}, NOW + HOUR, code=TROUBLE_CODES, fetched=fetched))
+
+    assert code_rows(car) == [("P0301", 0, 1, None, 1)]
+
+
+def test_a_late_list_leaves_alone_what_was_over_before(car: Vehicle) -> None:
+    old = NOW - 20 * DAY
+    make_trouble_code(
+        vehicle=car,
+        code="P0301",
+        first_seen_at=old,
+        last_seen_at=old,
+        cleared_at=old + DAY,
+        count=7,
+    )
+    codes_at(car, NOW - 2 * HOUR, "P0301")
+    codes_at(car, NOW, "P0301")
+    codes_at(car, NOW - HOUR)
+
+    assert code_rows(car) == [
+        ("P0301", -480, -480, -456, 7),
+        ("P0301", -2, -2, -1, 8),
+        ("P0301", 0, 0, None, 9),
     ]
 
 

@@ -84,7 +84,6 @@ def test_tires_come_in_kilopascal_and_a_broken_sensor_hides_no_other_wheel() -> 
     broken = [
         wheel(None),
         wheel(65_535),
-        wheel(0),
         wheel(-1),
         wheel(200, row=None),
         wheel(200, row=INF),
@@ -97,6 +96,12 @@ def test_tires_come_in_kilopascal_and_a_broken_sensor_hides_no_other_wheel() -> 
     )
 
     assert data == {"values": [{"row": 1, "column": 1, "tirePressure": 220.6}]}
+
+
+def test_a_flat_tire_has_a_pressure_of_zero() -> None:
+    _none, data = measure(codes.TIRES, {"values": [wheel(0)], "unit": "kPa"})
+
+    assert data["values"][0]["tirePressure"] == 0
 
 
 @pytest.mark.parametrize(("unit", "kpa"), [("bar", 220.0), ("kilopascals", 2.2), (None, 15.2)])

@@ -60,9 +60,9 @@ def test_a_consent_that_its_owner_ended_at_smartcar_ends_here(
     assert (token.access_token, token.refresh_token) == ("", "")
     assert not connection.vehicles.filter(connection__status="active").exists()
     kinds = list(OutboxEntry.objects.values_list("kind", flat=True))
-    assert kinds == ["mail_connection_lost"], "staff are told, and the owner is not asked back"
+    assert kinds == ["mail_alert"] * 2, "staff are told of each car, the owner is not asked back"
     assert look(world) == Reconciled()
-    assert OutboxEntry.objects.count() == 1
+    assert OutboxEntry.objects.count() == 2
 
 
 def test_a_car_that_was_taken_out_at_smartcar_is_not_read_any_more(
@@ -108,7 +108,7 @@ def test_an_owner_who_ended_it_is_not_asked_back_whatever_the_access_token(
 
     assert look(world).ended == 1
 
-    assert list(OutboxEntry.objects.values_list("kind", flat=True)) == ["mail_connection_lost"]
+    assert set(OutboxEntry.objects.values_list("kind", flat=True)) == {"mail_alert"}
 
 
 def test_a_driver_who_consents_again_meanwhile_is_not_ended(

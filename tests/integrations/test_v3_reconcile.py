@@ -78,7 +78,7 @@ def test_a_consent_that_its_owner_ended_at_smartcar_ends_here(
     assert connection.status_reason == "Ended at Smartcar"
     assert not connection.is_ending, "there is nothing to tell"
     assert not connection.accesses.filter(ended_at__isnull=True).exists()
-    assert list(OutboxEntry.objects.values_list("kind", flat=True)) == ["mail_connection_lost"]
+    assert set(OutboxEntry.objects.values_list("kind", flat=True)) == {"mail_alert"}
     assert sorted(statuses()) == ["active", "revoked"]
     assert look(world) == Reconciled()
 

@@ -11,6 +11,7 @@ from integrations.clients.readings import (
     ODOMETER,
     OIL_LIFE,
     SYSTEM_PREFIX,
+    TIRES,
     TROUBLE_CODES,
     SignalReading,
 )
@@ -25,7 +26,9 @@ MILE = 1.609344
 
 def add_default_rules() -> None:
     """The rules of a new installation, also after a test that empties the tables."""
-    import_module("maintenance.migrations.0002_default_rules").add(apps, None)
+    if not Rule.objects.exists():
+        for name in ("0002_default_rules", "0004_rules_of_more_kinds"):
+            import_module(f"maintenance.migrations.{name}").add(apps, None)
 
 
 def say(
@@ -37,6 +40,7 @@ def say(
     km: float | None = None,
     codes: Iterable[str] | None = None,
     systems: Mapping[str, str] | None = None,
+    tires: Mapping[tuple[int, int], float] | None = None,
 ) -> Ingested:
     """Let a car have recorded this at `at`, and bring it in at `now` (the same moment)."""
     bodies: dict[str, dict[str, Any]] = {}
@@ -48,6 +52,12 @@ def say(
         bodies[TROUBLE_CODES] = {"values": [{"code": code, "timestamp": None} for code in codes]}
     for name, status in (systems or {}).items():
         bodies[SYSTEM_PREFIX + name] = {"status": status, "description": ""}
+    if tires is not None:
+        wheels = [
+            {"row": row, "column": column, "tirePressure": kpa}
+            for (row, column), kpa in tires.items()
+        ]
+        bodies[TIRES] = {"values": wheels, "unit": "kPa"}
     now = now or at
     readings = [
         SignalReading(code=code, body=body, recorded_at=at, fetched_at=now)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import flatten
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
+from django.contrib.staticfiles.finders import find
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -16,6 +19,7 @@ from fleetportal import clock
 from integrations.clients import readings as codes
 from integrations.models import PortalSettings, Signal, Vehicle, VehicleGroup
 from maintenance.admin import rule_words
+from maintenance.admin.rule_form import OWNED
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
 from maintenance.services import coverage
 from tests import factories as make
@@ -112,6 +116,11 @@ def test_a_fleet_that_counts_kilometres_types_kilometres(admin_client: Client) -
         ({"year_from": "2022", "year_to": "2019"}, "year_to", "before the first year"),
         ({"extra_addresses": "nobody"}, "extra_addresses", "no email address"),
         ({"kind": "oil_life", "due_below": "50"}, "due_below", "must not decrease"),
+        ({"kind": "fuel_level", "due_below": "50"}, "clear_at", "must not be below"),
+        ({"due_on": "2026-05-04"}, "due_on", "not both in one rule"),
+        ({"distance_km": "", "due_odometer_km": "0"}, "due_odometer_km", "at least 1 mi"),
+        ({"kind": "tire_pressure", "low_kpa": "5"}, "low_kpa", "from 8 to 217 psi"),
+        ({"kind": "tire_pressure", "high_kpa": "28"}, "high_kpa", "low and high at once"),
     ],
 )
 def test_bad_input_is_told_at_its_field(
@@ -137,6 +146,94 @@ def test_the_form_of_a_rule_shows_what_its_kind_needs(admin_client: Client) -> N
 
     assert "id_due_below" in text
     assert "id_distance_km" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns"),
+    [
+        ("fuel_level", {"due_below", "clear_at"}),
+        ("state_of_charge", {"due_below", "clear_at"}),
+        ("tire_pressure", {"placard_front_kpa", "placard_rear_kpa", "low_kpa", "high_kpa"}),
+        ("service_interval", {"distance_km", "days", "due_odometer_km", "due_on"}),
+        ("stale_data", set()),
+        ("connection", set()),
+    ],
+)
+def test_a_rule_shows_the_columns_of_its_kind_and_no_others(
+    admin_client: Client, kind: str, columns: set[str]
+) -> None:
+    page = admin_client.get(change(make.make_rule(kind=kind, topic=kind)))
+    fieldsets = page.context["adminform"].fieldsets
+    shown = {name for _title, part in fieldsets for name in flatten(part["fields"])}
+
+    assert shown & set(OWNED) == columns
+
+
+def test_a_new_rule_hides_every_part_that_is_not_of_the_chosen_kind(admin_client: Client) -> None:
+    fieldsets = admin_client.get(reverse(ADD_RULE)).context["adminform"].fieldsets
+    names = [name for _title, part in fieldsets for name in flatten(part["fields"])]
+    sheet = Path(str(find("fleetportal/admin.css"))).read_text()
+
+    assert len(names) == len(set(names)), "each field stands in the form once"
+    assert set(OWNED) <= set(names)
+    for kind in Rule.Kind:
+        chosen = f'option[value="{kind}"]:checked) .fp-kind:not(.fp-kind-{kind})'
+        assert chosen in sheet
+
+
+def test_a_pressure_is_typed_in_psi_and_does_not_drift(admin_client: Client) -> None:
+    typed = rule_form(kind="tire_pressure", distance_km="", placard_front_kpa="35", low_kpa="28")
+    admin_client.post(reverse(ADD_RULE), typed)
+    rule = Rule.objects.get()
+
+    assert rule.placard_front_kpa == pytest.approx(241.3, abs=0.1)
+    page = admin_client.get(change(rule)).content.decode()
+    assert 'value="35"' in page
+    assert "Placard, front (psi)" in page
+    shown = admin_client.get(listing(Rule)).content.decode()
+    assert "front placard 35 psi: low at 80 %, high at 125 %; low at 28 psi" in shown
+
+
+def test_a_fleet_that_counts_kilometres_types_kilopascal(admin_client: Client) -> None:
+    PortalSettings(distance_unit="km").save()
+
+    admin_client.post(reverse(ADD_RULE), rule_form(kind="tire_pressure", low_kpa="200"))
+
+    assert Rule.objects.get().low_kpa == 200
+    assert "low at 200 kPa" in admin_client.get(listing(Rule)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ({"due_on": "2026-05-04"}, "once, on May 4, 2026"),
+        ({"due_odometer_km": "60000"}, "once, at 60,000 mi"),
+        (
+            {"due_odometer_km": "60000", "due_on": "2026-05-04"},
+            "once, at 60,000 mi or on May 4, 2026, whichever is first",
+        ),
+    ],
+)
+def test_a_service_that_is_due_once_is_shown_so(
+    admin_client: Client, typed: dict[str, str], words: str
+) -> None:
+    admin_client.post(reverse(ADD_RULE), rule_form(distance_km="", **typed))
+
+    assert words in admin_client.get(listing(Rule)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("fuel_level", "below 10 %"),
+        ("stale_data", "nothing fresh for as long as readings count"),
+        ("connection", "lost, or the consent ends in 14, 7 or 1 days"),
+    ],
+)
+def test_when_a_rule_fires_is_said_in_words(admin_client: Client, kind: str, words: str) -> None:
+    make.make_rule(kind=kind, topic=kind)
+
+    assert words in admin_client.get(listing(Rule)).content.decode()
 
 
 def test_saving_and_deleting_rules_tells_the_cars_what_is_wanted(admin_client: Client) -> None:
@@ -550,6 +647,35 @@ def test_a_rule_by_date_alone_needs_nothing_from_the_car() -> None:
     make.make_rule(name="yearly", distance_km=None, days=365)
 
     assert reasons(vehicle) == {"yearly": ""}
+
+
+def test_a_service_that_is_due_on_a_day_alone_needs_nothing_from_the_car() -> None:
+    vehicle = make.make_vehicle(connection=None)
+    make.make_rule(name="once", distance_km=None, due_on=NOW.date())
+    make.make_rule(name="there", distance_km=None, due_odometer_km=9, topic="there")
+
+    assert reasons(vehicle) == {"once": "", "there": "not read from the car yet"}
+
+
+def test_coverage_of_cars_that_are_quiet_or_not_connected() -> None:
+    make.make_rule(name="quiet", kind="stale_data", topic="quiet")
+    make.make_rule(name="connection", kind="connection", topic="connection")
+    bare = make.make_vehicle(connection=None)
+    read = make.make_signal().vehicle
+
+    why = "the car is not connected"
+    assert reasons(bare) == {"quiet": why, "connection": why}
+    assert reasons(read) == {"quiet": "", "connection": ""}
+
+
+def test_tires_that_are_well_apply_while_they_are_read() -> None:
+    data = {"values": [{"row": 0, "column": 0, "tirePressure": 240.0}]}
+    make.make_rule(name="tires", kind="tire_pressure", topic="tires")
+    read = make.make_signal(code=codes.TIRES, value=None, data=data).vehicle
+    other = make.make_vehicle()
+
+    assert reasons(read) == {"tires": ""}
+    assert reasons(other) == {"tires": "not read from the car yet"}
 
 
 def test_codes_that_are_silent_apply_while_they_are_read() -> None:

@@ -80,7 +80,7 @@ def test_evaluate_dry_run_names_alerts_that_would_end(car: Vehicle) -> None:
 
     assert run("evaluate", "--dry-run") == (
         0,
-        [f"{car}: end: Trouble code P0301 (powertrain)", "1 changes would be made"],
+        [f"{car}: end: P0301: misfire in cylinder 1", "1 changes would be made"],
     )
     assert alerts_of(car) == [("P0301", "open", "due")]
 

@@ -161,8 +161,9 @@ def test_unknown_changes_nothing(seed: int) -> None:
     for _ in range(STEPS):
         world.step()
     later = world.now + timedelta(days=30)  # by then every reading is too old to say anything
-    Rule.objects.filter(kind=Rule.Kind.SERVICE_INTERVAL).update(is_enabled=False)
-    Alert.objects.filter(kind=Rule.Kind.SERVICE_INTERVAL).delete()
+    by_the_calendar = [Rule.Kind.SERVICE_INTERVAL, Rule.Kind.STALE_DATA]
+    Rule.objects.filter(kind__in=by_the_calendar).update(is_enabled=False)
+    Alert.objects.filter(kind__in=by_the_calendar).delete()
     evaluation.evaluate_all(now=world.now)
     columns = ("pk", "status", "stage", "firing_count", "clear_count", "summary")
     before = list(Alert.objects.order_by("pk").values_list(*columns))

@@ -1,6 +1,6 @@
 """What the database refuses, what the admin is told, and what empty columns mean."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from maintenance.engine import rules as engine
 from maintenance.models import Alert, FleetioIssue, FromStage, Recipient, Rule, ServiceRecord
 from tests.factories import NOW, make_alert, make_issue, make_rule, make_service, make_vehicle
 
+TODAY = date(2026, 3, 2)
 RESOLVED = {"status": "resolved", "resolved_at": NOW}
 
 
@@ -132,6 +133,26 @@ class TestConstraints:
             "Overdue, due, soon and clear must not decrease.",
         ),
         (
+            {"kind": "service_interval", "days": 30, "due_on": TODAY},
+            "due_on",
+            "A service is due again and again, or once: not both in one rule.",
+        ),
+        (
+            {"kind": "service_interval", "distance_km": 30, "due_odometer_km": 100},
+            "due_odometer_km",
+            "A service is due again and again, or once: not both in one rule.",
+        ),
+        (
+            {"kind": "fuel_level", "due_below": 20.1},
+            "clear_at",
+            "This must not be below the level at which it fires.",
+        ),
+        (
+            {"kind": "tire_pressure", "high_kpa": 217.8},
+            "high_kpa",
+            "A tire would be low and high at once: this must be higher.",
+        ),
+        (
             {"kind": "trouble_code", "year_from": 2022, "year_to": 2021},
             "year_to",
             "This is before the first year.",
@@ -160,6 +181,14 @@ def test_a_rule_that_cannot_work_is_refused_with_a_reason(
         {"kind": "oil_life", "due_below": 30, "soon_below": 30},
         {"kind": "trouble_code", "year_from": 2022, "year_to": 2022},
         {"kind": "system_status", "extra_addresses": "a@example.com; b@example.com\n"},
+        {"kind": "service_interval", "due_on": TODAY},
+        {"kind": "service_interval", "due_odometer_km": 100, "due_on": TODAY},
+        {"kind": "fuel_level", "due_below": 20},
+        {"kind": "tire_pressure", "low_kpa": 300},
+        {"kind": "tire_pressure", "placard_front_kpa": 240, "placard_rear_kpa": 400},
+        {"kind": "tire_pressure", "high_kpa": 217.9},
+        {"kind": "stale_data"},
+        {"kind": "connection"},
     ],
 )
 def test_a_rule_that_can_work_is_accepted(values: dict[str, Any]) -> None:
@@ -180,8 +209,17 @@ HOLDS = {
     "service_interval": engine.Hold(readings=1),
     "trouble_code": engine.Hold(readings=2, or_after=timedelta(hours=24)),
     "system_status": engine.Hold(readings=2),
+    "tire_pressure": engine.Hold(readings=2, apart=timedelta(hours=6), zero_readings=3),
+    "fuel_level": engine.Hold(readings=2),
+    "state_of_charge": engine.Hold(readings=2),
+    "stale_data": engine.Hold(),
+    "connection": engine.Hold(),
 }
-CLEARS = {"oil_life": 1, "service_interval": 1, "trouble_code": 2, "system_status": 2}
+CLEARS = dict.fromkeys(HOLDS, 1) | {"trouble_code": 2, "system_status": 2}
+REPEATS = dict.fromkeys(HOLDS, timedelta(days=7)) | {
+    "tire_pressure": timedelta(days=3),
+    "connection": None,
+}
 
 
 @pytest.mark.parametrize("kind", list(Rule.Kind))
@@ -191,6 +229,13 @@ def test_empty_columns_take_the_defaults_of_the_kind(kind: Rule.Kind) -> None:
     assert spec.hold == HOLDS[kind]
     assert spec.clear_readings == CLEARS[kind]
     assert (spec.freshness, spec.reopen_window) == (timedelta(hours=72), timedelta(days=14))
+    assert spec.repeat == REPEATS[kind]
+
+
+@pytest.mark.parametrize(("days", "repeat"), [(0, None), (2, timedelta(days=2))])
+def test_how_often_it_is_told_again_may_be_chosen(days: int, repeat: timedelta | None) -> None:
+    for kind in Rule.Kind:
+        assert Rule(pk=1, kind=kind, topic="t", repeat_days=days).to_spec().repeat == repeat
 
 
 def test_the_default_thresholds_are_the_designs() -> None:
@@ -207,6 +252,22 @@ def test_the_default_thresholds_are_the_designs() -> None:
         overdue_km=500 * 1.609344,
         overdue_days=14,
     )
+
+
+def test_the_default_thresholds_of_tires_fuel_and_charge_are_the_designs() -> None:
+    tires = Rule(pk=1, kind="tire_pressure", topic="t", low_kpa=200).to_spec().condition
+    assert tires == engine.TirePressure(low_kpa=200)
+    assert engine.TirePressure() == engine.TirePressure(low_kpa=193, high_kpa=None)
+    fuel = Rule(pk=1, kind="fuel_level", topic="t", soon_below=50).to_spec().condition
+    assert fuel == engine.FuelLevel(due_below=10, clear_at=20), "soon is not of this kind"
+    charge = Rule(pk=1, kind="state_of_charge", topic="t", clear_at=30).to_spec().condition
+    assert charge == engine.StateOfCharge(due_below=10, clear_at=30)
+
+
+def test_a_service_that_is_due_once_knows_its_day_and_odometer() -> None:
+    rule = Rule(pk=1, kind="service_interval", topic="t", due_odometer_km=9, due_on=TODAY)
+    condition = rule.to_spec().condition
+    assert condition == engine.ServiceInterval(due_odometer_km=9, due_on=TODAY)
 
 
 def test_columns_that_are_set_win_also_when_they_are_zero() -> None:

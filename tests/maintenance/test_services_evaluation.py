@@ -470,6 +470,7 @@ def test_interval_stages_by_distance(car: Vehicle, miles: int, stage: str | None
 
 
 def test_an_interval_in_days_fires_by_the_calendar_alone(car: Vehicle) -> None:
+    Rule.objects.filter(kind=Rule.Kind.STALE_DATA).delete()
     make_rule(topic="inspection", distance_km=None, days=365)
     make_service(vehicle=car, topic="inspection", done_on=NOW.date())
     seen = {}
@@ -519,7 +520,7 @@ def test_a_dry_run_tells_what_would_happen_and_writes_nothing(car: Vehicle) -> N
 
     assert everything() == before
     assert len(lines) == 2
-    assert lines[0] == "end: Trouble code P0301 (powertrain)"
+    assert lines[0] == "end: P0301: misfire in cylinder 1"
     assert lines[1].startswith("open: Rule")
 
 

@@ -3,7 +3,16 @@
 import pytest
 
 from integrations import registry
-from integrations.clients.readings import ODOMETER, OIL_LIFE, SYSTEM_STATUS, TROUBLE_CODES
+from integrations.clients.readings import (
+    FUEL_LEVEL,
+    ODOMETER,
+    OIL_LIFE,
+    SERVICE_RECORDS,
+    STATE_OF_CHARGE,
+    SYSTEM_STATUS,
+    TIRES,
+    TROUBLE_CODES,
+)
 from integrations.models import PortalSettings, Signal, Vehicle
 from maintenance.models import Rule
 from maintenance.services import wanted
@@ -31,7 +40,8 @@ def test_a_new_car_is_asked_for_all_that_the_default_rules_need() -> None:
     car = make_vehicle()
     say(car, oil=90)
 
-    assert asked(car) == {ODOMETER, OIL_LIFE, TROUBLE_CODES, *SYSTEM_STATUS}
+    signals = {ODOMETER, OIL_LIFE, TROUBLE_CODES, TIRES, SERVICE_RECORDS, *SYSTEM_STATUS}
+    assert asked(car) == signals
     assert registry.wanted_signals().keys() == asked(car)
 
 
@@ -40,34 +50,41 @@ def test_the_dangerous_is_the_most_urgent() -> None:
     wanted.write_for_all()
     ranked = list(car.signals.order_by("-urgency", "code").values_list("code", flat=True))
 
-    assert ranked[:3] == [TROUBLE_CODES, OIL_LIFE, ODOMETER]
+    assert ranked[:4] == [TROUBLE_CODES, TIRES, OIL_LIFE, ODOMETER]
 
 
 @pytest.mark.parametrize(
     ("kind", "codes"),
     [
         ("oil_life", {OIL_LIFE}),
-        ("service_interval", {ODOMETER}),
+        ("service_interval", {ODOMETER, SERVICE_RECORDS}),
         ("trouble_code", {TROUBLE_CODES}),
         ("system_status", set(SYSTEM_STATUS)),
+        ("tire_pressure", {TIRES}),
+        ("fuel_level", {FUEL_LEVEL}),
+        ("state_of_charge", {STATE_OF_CHARGE}),
+        ("stale_data", set()),
+        ("connection", set()),
     ],
 )
 def test_each_kind_of_rule_wants_its_own_signals(kind: str, codes: set[str]) -> None:
     car = make_vehicle()
     only(kind)
+    Rule.objects.filter(kind=kind).update(is_enabled=True)
     wanted.rules_changed(now=NOW)
 
     assert asked(car) == codes == set(wanted.for_any_car())
 
 
-def test_an_interval_in_days_wants_nothing_of_the_car() -> None:
+def test_an_interval_in_days_wants_only_to_know_of_services() -> None:
     Rule.objects.all().delete()
     PortalSettings(send_odometers=False).save()
     make_rule(distance_km=None, days=365)
     car = make_vehicle()
     wanted.rules_changed(now=NOW)
 
-    assert asked(car) == set()
+    assert asked(car) == {SERVICE_RECORDS}
+    assert car.signals.get(code=SERVICE_RECORDS).urgency == wanted.LEAST_URGENT
 
 
 def test_odometers_for_fleetio_are_wanted_without_any_rule() -> None:

@@ -56,6 +56,7 @@ def test_only_cars_that_are_due_are_evaluated_again() -> None:
 
 def test_the_calendar_alone_makes_services_due() -> None:
     Signal.objects.all().delete()
+    Rule.objects.filter(kind="stale_data").delete()
     make_rule(topic="inspection", distance_km=None, days=30)
     car = make_vehicle()
     make_service(vehicle=car, topic="inspection", done_on=NOW.date())

@@ -4,10 +4,12 @@ from typing import Any
 import pytest
 
 from maintenance.engine import facts
+from maintenance.engine.code_overrides import Override
 from maintenance.engine.conditions import judge
 from maintenance.engine.facts import Facts, SignalFact
 from maintenance.engine.findings import EpisodeView, Finding, Reason
 from maintenance.engine.rules import RuleSpec, Stage, SystemStatus, TroubleCode, Verdict
+from maintenance.engine.trouble_codes import Severity
 from tests.maintenance.engine.builders import (
     HOUR,
     NOW,
@@ -19,6 +21,7 @@ from tests.maintenance.engine.builders import (
 )
 
 STALE = NOW - 73 * HOUR
+IGNORED = (Override(id=1, pattern="P04*", is_ignored=True),)
 
 
 def known_episodes(*subjects: str) -> dict[str, EpisodeView]:
@@ -77,6 +80,52 @@ def test_a_critical_code_is_not_held() -> None:
     assert findings["P0217"].skip_hold
     assert findings["P0217"].stage is Stage.DUE
     assert not findings["P0300"].skip_hold
+
+
+@pytest.mark.parametrize(
+    ("code", "overrides", "severity", "is_held"),
+    [
+        ("P0217", (), "critical", False),
+        ("P0420", (), "medium", True),
+        ("P1420", (), "medium", True),
+        ("P1420", (Override(id=1, pattern="P14*", severity=Severity.CRITICAL),), "critical", False),
+        ("P0217", (Override(id=1, pattern="P0217", severity=Severity.LOW),), "low", True),
+        ("nonsense", (), "medium", True),
+    ],
+)
+def test_how_serious_a_code_is_comes_from_the_book(
+    code: str, overrides: tuple[Override, ...], severity: str, is_held: bool
+) -> None:
+    (finding,) = judge_all(make_spec(TroubleCode()), codes(code, overrides=overrides)).values()
+    assert finding.evidence["severity"] == severity
+    assert finding.skip_hold is not is_held
+    assert finding.evidence["is_critical"] is not is_held
+
+
+def test_a_rule_calls_critical_what_the_book_does_not() -> None:
+    own = (Override(id=1, pattern="P0420", severity=Severity.LOW, text="Known fault"),)
+    spec = make_spec(TroubleCode(critical=("P0420",)))
+    finding = judge_all(spec, codes("P0420", overrides=own))["P0420"]
+    assert finding.skip_hold
+    assert finding.evidence["severity"] == "critical"
+    assert finding.evidence["own_meaning"] == "Known fault"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        codes("P0420", overrides=IGNORED),
+        codes("P0420", at=STALE, overrides=IGNORED),
+        codes(overrides=IGNORED),
+        make_facts(overrides=IGNORED),
+    ],
+    ids=["present", "stale", "absent", "never-read"],
+)
+def test_what_the_fleet_ignores_neither_fires_nor_stays(known: Facts) -> None:
+    assert judge_all(make_spec(TroubleCode(critical=("P0420",))), known) == {}
+    finding = judge_all(make_spec(TroubleCode()), known, known_episodes("P0420"))["P0420"]
+    assert (finding.verdict, finding.reason) == (Verdict.CLEAR, Reason.IGNORED)
+    assert finding.skip_hold
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,14 @@ def test_clearing_takes_as_many_readings_as_the_rule_says() -> None:
     assert not resolved.resolved_by_person
 
 
+def test_what_is_ignored_ends_at_once_whatever_was_counted() -> None:
+    ignored = replace(clear(NOW), skip_hold=True)
+    assert step_on(make_open(), ignored, TWICE).action is Action.RESOLVE
+    counted = make_open(clear_count=1, last_clear_at=NOW)
+    assert step_on(counted, clear(NOW), TWICE).action is Action.NOTHING
+    assert step_on(counted, ignored, TWICE).action is Action.RESOLVE
+
+
 def test_firing_again_forgets_the_clear_readings() -> None:
     ledger = Ledger(unresolved=make_open())
     for n, finding in enumerate([clear(), firing(), clear(), clear()]):

@@ -1,30 +1,30 @@
-"""Remaining oil life, in percent."""
+"""What runs low, in percent: oil life, fuel, charge."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from maintenance.engine import facts
 from maintenance.engine.facts import Facts
 from maintenance.engine.findings import EpisodeView, Finding, Reason
-from maintenance.engine.rules import OilLife, RuleSpec, Stage, Verdict
+from maintenance.engine.rules import Level, RuleSpec, Stage, Verdict
 
 
 def judge(
     spec: RuleSpec,
-    condition: OilLife,
+    condition: Level,
     known: Facts,
     episodes: Mapping[str, EpisodeView],
     now: datetime,
 ) -> list[Finding]:
     """One finding, subject ""."""
-    fact = known.signals.get(facts.OIL_LIFE)
+    fact = known.signals.get(condition.signal)
     if fact is None:
-        return [_unknown(spec, Reason.NO_READING)]
+        return [_unknown(spec, condition, Reason.NO_READING)]
     value, at = fact.number, fact.recorded_at
     if value is None:
-        return [_unknown(spec, Reason.WRONG_SHAPE, at)]
+        return [_unknown(spec, condition, Reason.WRONG_SHAPE, at)]
     if not fact.is_fresh(now, spec.freshness):
-        return [_unknown(spec, Reason.STALE, at, value)]
+        return [_unknown(spec, condition, Reason.STALE, at, value)]
     episode = episodes.get("")
     worst = episode.worst if episode is not None and episode.rule_id == spec.id else None
     stage = stage_of(condition, value)
@@ -39,43 +39,48 @@ def judge(
             value=value,
             reason=reason,
             evidence={
-                "signal": facts.OIL_LIFE,
+                "signal": condition.signal,
                 "value": value,
                 "unit": "percent",
                 "recorded_at": at.isoformat(),
                 "worst": worst,
-                "soon_below": condition.soon_below,
-                "due_below": condition.due_below,
-                "overdue_below": condition.overdue_below,
-                "clear_at": condition.clear_at,
-                "clear_jump": condition.clear_jump,
+                **_thresholds(condition),
             },
         )
     ]
 
 
-def stage_of(condition: OilLife, value: float) -> Stage | None:
+def stage_of(condition: Level, value: float) -> Stage | None:
     """The highest stage whose threshold the value is strictly below."""
-    if value < condition.overdue_below:
-        return Stage.OVERDUE
-    if value < condition.due_below:
-        return Stage.DUE
-    return Stage.SOON if value < condition.soon_below else None
+    for stage, threshold in (
+        (Stage.OVERDUE, condition.overdue_below),
+        (Stage.DUE, condition.due_below),
+        (Stage.SOON, condition.soon_below),
+    ):
+        if threshold is not None and value < threshold:
+            return stage
+    return None
+
+
+def _thresholds(condition: Level) -> dict[str, Any]:
+    names = ("soon_below", "due_below", "overdue_below", "clear_at", "clear_jump")
+    return {name: at for name in names if (at := getattr(condition, name)) is not None}
 
 
 def _decide(
-    condition: OilLife,
+    condition: Level,
     value: float,
     stage: Stage | None,
     episode: EpisodeView | None,
     worst: float | None,
 ) -> tuple[Verdict, Reason]:
-    """Threshold to fire, a higher one to clear; a jump clears anywhere, for oil was changed."""
+    """Threshold to fire, a higher one to clear; a jump clears anywhere, if it means anything."""
     if episode is None or not episode.needs_proof_of_clear:
         if stage is not None:
             return Verdict.FIRING, Reason.BELOW_THRESHOLD
         return Verdict.CLEAR, Reason.ABOVE_THRESHOLD
-    if worst is not None and value - worst >= condition.clear_jump:
+    jump = condition.clear_jump
+    if jump is not None and worst is not None and value - worst >= jump:
         return Verdict.CLEAR, Reason.JUMPED
     if stage is not None:
         return Verdict.FIRING, Reason.BELOW_THRESHOLD
@@ -85,7 +90,11 @@ def _decide(
 
 
 def _unknown(
-    spec: RuleSpec, reason: Reason, at: datetime | None = None, value: float | None = None
+    spec: RuleSpec,
+    condition: Level,
+    reason: Reason,
+    at: datetime | None = None,
+    value: float | None = None,
 ) -> Finding:
     return Finding(
         rule_id=spec.id,
@@ -95,7 +104,7 @@ def _unknown(
         value=value,
         reason=reason,
         evidence={
-            "signal": facts.OIL_LIFE,
+            "signal": condition.signal,
             "value": value,
             "recorded_at": at.isoformat() if at else None,
         },
