@@ -66,15 +66,17 @@ ROWS: dict[str, Callable[[], Any]] = {
         vehicle=make.make_vehicle(), begins_at=NOW
     ),
     "Channel": lambda: Channel.objects.create(
-        recipient=make.make_recipient(), name="ops", url="ntfys://ntfy.example.com/secret-topic"
+        recipient=make.make_recipient(), name="ops", url="json://127.0.0.1/secret"
     ),
     "NoticeTemplate": lambda: NoticeTemplate.objects.get_or_create(
         name="alert", subject="{{ what }}", body="{{ vehicle }}"
     )[0],
 }  # fmt: skip
-ADDABLE = {"Driver", "ConnectLink", "VehicleGroup", "Make", "Rule", "ServiceRecord", "Recipient"}
+ADDABLE = {
+    "Driver", "ConnectLink", "VehicleGroup", "Make",
+    "Rule", "CodeOverride", "ServiceRecord", "Recipient",
+}  # fmt: skip
 ADDABLE |= {"Channel", "MaintenanceMode", "NoticeTemplate"}
-ADDABLE |= {"CodeOverride"}
 
 pytestmark = pytest.mark.django_db
 named = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
 
+from django.conf import settings
 from django.core.management import call_command
 
 from fleetportal import clock
@@ -100,6 +101,8 @@ def add_cars(_: int, vins: list[str]) -> None:
     for vin in vins:
         factories.make_vehicle(vin=vin, connection=connection)
     fleetio_vehicles.match(client=conf.get_fleetio_client(), now=now)
+    for email in settings.MAINTENANCE_EMAILS:  # every mail of these tests counts
+        factories.make_recipient(email=email, most_per_hour=10_000)
 
 
 @job

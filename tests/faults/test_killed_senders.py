@@ -118,6 +118,31 @@ def test_a_sender_killed_at_any_step_tells_fleetio_once(portal: Portal) -> None:
     assert len(portal.mails()) <= len(died_at) + 2
 
 
+def test_a_sender_killed_at_any_step_sends_what_goes_together_together(portal: Portal) -> None:
+    """Worn oil and a trouble code of one car are one mail, whoever dies while it is sent."""
+    died_at = []
+    for step, car in zip(count(1), cars_of(portal), strict=False):
+        portal.do("say_and_judge", car.vin)
+        portal.pass_time(seconds=30)  # nothing more joins
+        sender = portal.run("task", "integrations.tasks.deliver_mail", dies_at=step)
+        if not sender.killed:
+            break
+        died_at.append(sender.died_at)
+        portal.pass_time(seconds=PAST_THE_LEASE)
+        portal.do("task", "integrations.tasks.deliver_mail")
+    else:
+        raise AssertionError("more steps than cars")
+    assert {"before UPDATE integrations_outboxentry #1", "before COMMIT #1"} <= set(died_at)
+    parcels = portal.rows(
+        "SELECT count(*), min(state), max(state) FROM integrations_outboxentry"
+        " WHERE lane = 'mail' GROUP BY parcel"
+    )
+    cars = len(died_at) + 1
+    assert parcels == [(2, "done", "done")] * cars
+    assert len(set(portal.mails())) == cars
+    assert len(portal.mails()) <= cars + 1
+
+
 @pytest.mark.parametrize("path", [ISSUE, ODOMETER])
 def test_a_sender_killed_before_the_answer_came_tells_fleetio_once(
     portal: Portal, path: str

@@ -1,5 +1,6 @@
 """What staff do from their mails: a look does nothing, a button acts, a stranger gets nowhere."""
 
+import logging
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -7,6 +8,7 @@ import pytest
 from django.test import Client
 
 from fleetportal import clock
+from fleetportal.logs import HideKeys
 from integrations.models import Activity
 from maintenance.models import Alert, Recipient
 from maintenance.services import links
@@ -179,6 +181,13 @@ def test_a_link_that_is_old_or_not_ours_opens_nothing(
     assert call(swapped, form).status_code == 404
     alert.delete()
     assert call(good, form).status_code == 404
+
+
+def test_no_log_shows_a_link(reader: Recipient) -> None:
+    addresses = links.alerts_url(reader, [make_alert()], now=NOW), links.unsubscribe_url(reader)
+    for address in addresses:
+        record = logging.LogRecord("x", logging.INFO, "", 0, 'GET "%s" 200', (address,), None)
+        assert address.split("/")[-2] not in HideKeys().format(record)
 
 
 # --- Unsubscribing ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("contenttypes", "0002_remove_content_type_name"),
-        ("integrations", "0006_bundles"),
+        ("integrations", "0007_trouble_code_count"),
     ]
 
     operations = [
