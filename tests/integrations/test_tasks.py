@@ -138,6 +138,9 @@ def test_each_lane_delivers_its_own(world: World) -> None:
     assert len(mail.outbox) == 1
     assert OutboxEntry.objects.get(lane="fleetio").state == "pending"
     tasks.deliver_fleetio()
+    assert OutboxEntry.objects.get(lane="fleetio").state == "pending", "others may still join it"
+    world.pass_time(seconds=30)
+    tasks.deliver_fleetio()
     assert OutboxEntry.objects.get(lane="fleetio").state != "pending"
 
 
