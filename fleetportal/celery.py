@@ -68,6 +68,7 @@ app.conf.beat_schedule = {
     "reconcile-connections": _every(86_400, "integrations.tasks.reconcile_connections"),
     "poll-due-vehicles": _every(60, "integrations.tasks.poll_due_vehicles"),
     "process-webhooks": _every(2, "integrations.tasks.process_webhooks"),
+    "process-fleetio-webhooks": _every(5, "integrations.tasks.process_fleetio_webhooks"),
     "forget-old-webhooks": _every(86_400, "integrations.tasks.forget_old_webhooks"),
     "deliver-mail": _every(10, "integrations.tasks.deliver_mail"),
     "deliver-push": _every(10, "integrations.tasks.deliver_push"),

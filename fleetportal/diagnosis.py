@@ -15,7 +15,14 @@ from fleetportal import clock, diagnosis_smartcar
 from fleetportal.findings import Found
 from integrations import conf
 from integrations.clients.errors import ClientError, Outcome
-from integrations.models import Connection, Heartbeat, OAuthToken
+from integrations.models import (
+    Connection,
+    Heartbeat,
+    OAuthToken,
+    WebhookEndpoint,
+    WebhookEvent,
+    WebhookProvider,
+)
 from integrations.models.encryption import DecryptionError
 from integrations.services import gates
 
@@ -36,6 +43,8 @@ def examine() -> Iterator[Found]:
         yield from diagnosis_smartcar.generation()
         yield from diagnosis_smartcar.subscribed()
     yield from _fleetio()
+    if database.is_good and conf.has_fleetio():
+        yield _fleetio_webhook()
     yield _mail()
 
 
@@ -109,6 +118,24 @@ def _fleetio() -> Iterator[Found]:
         yield Found("Fleetio", False, hint)
     else:
         yield Found("Fleetio", True, f"account {name}{diagnosis_smartcar.resume(gates.FLEETIO)}")
+
+
+def _fleetio_webhook() -> Found:
+    """Without it nothing is lost: what people do in Fleetio is heard of at the next sync."""
+    what = "Fleetio's webhook"
+    if not settings.FLEETIO_WEBHOOK_KEYS:
+        hint = "not used: every 15 minutes is looked what changed; set FLEETIO_WEBHOOK_KEY for more"
+        return Found(what, True, hint)
+    row = WebhookEndpoint.objects.filter(provider=WebhookProvider.FLEETIO).first()
+    events = WebhookEvent.objects.filter(provider=WebhookProvider.FLEETIO)
+    newest = events.order_by("-received_at").values_list("received_at", flat=True).first()
+    if row and row.refused_at and (newest is None or newest < row.refused_at):
+        hint = f"the last delivery was refused: {row.refused_why}; look at FLEETIO_WEBHOOK_KEY"
+        return Found(what, False, hint)
+    if newest is None:
+        address = f"{settings.SITE_URL}/webhooks/fleetio/"
+        return Found(what, True, f"nothing came yet; its address in Fleetio is {address}")
+    return Found(what, True, f"last heard of {newest:%Y-%m-%d %H:%M} UTC")
 
 
 def _mail() -> Found:

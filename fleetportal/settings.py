@@ -242,6 +242,11 @@ FLEETIO_API_TOKEN = _text("FLEETIO_API_TOKEN")
 FLEETIO_ACCOUNT_TOKEN = _text("FLEETIO_ACCOUNT_TOKEN")
 FLEETIO_BASE_URL = _text("FLEETIO_BASE_URL", "https://secure.fleetio.com/api").rstrip("/")
 FLEETIO_REQUESTS_PER_MINUTE = env.float("FLEETIO_REQUESTS_PER_MINUTE", default=18)
+FLEETIO_WEBHOOK_KEYS = _split("FLEETIO_WEBHOOK_KEY")
+# Verb and path; an empty one is not used. integrations.checks says when one cannot be read.
+FLEETIO_CLOSE_ISSUE = _text("FLEETIO_CLOSE_ISSUE", "PATCH /issues/{id}/close")
+FLEETIO_RESOLVE_ISSUE = _text("FLEETIO_RESOLVE_ISSUE", "PATCH /issues/{id}/resolve")
+FLEETIO_REOPEN_ISSUE = _text("FLEETIO_REOPEN_ISSUE", "PATCH /issues/{id}/reopen")
 
 for _name, _value in (
     ("SMARTCAR_READ_TIMEOUT", SMARTCAR_READ_TIMEOUT),

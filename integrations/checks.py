@@ -3,7 +3,9 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+
+from integrations.clients.fleetio import Move, parse_call
 
 
 @register()
@@ -20,6 +22,20 @@ def credentials(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             found.append(
                 Warning(f"{provider}'s credentials are incomplete.", hint=hint, id=check_id)
             )
+    return found
+
+
+@register()
+def issue_calls(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A call that cannot be read would fail each time an issue is to be moved."""
+    found: list[CheckMessage] = []
+    for move in Move:
+        try:
+            parse_call(getattr(settings, move.setting), move)
+        except ValueError as exc:
+            text = f"{move.setting} cannot be used: {exc}."
+            hint = f"Write it like PATCH /issues/{{id}}/{move}, or leave it empty."
+            found.append(Error(text, hint=hint, id="integrations.E001"))
     return found
 
 

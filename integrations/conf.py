@@ -7,7 +7,7 @@ from functools import partial
 from django.conf import settings
 
 from fleetportal import clock
-from integrations.clients.fleetio import FleetioClient
+from integrations.clients.fleetio import FleetioClient, IssueCall, Move, parse_call
 from integrations.clients.smartcar_types import SmartcarConfig
 from integrations.clients.smartcar_v2 import SmartcarV2
 from integrations.clients.smartcar_v3 import SmartcarV3
@@ -109,6 +109,11 @@ def with_fleetio(deliver: Callable[..., Sent | Postponed]) -> Handler:
         return deliver(entry, client=get_fleetio_client(), unclear=unclear, now=now)
 
     return handler
+
+
+def issue_calls() -> dict[Move, IssueCall | None]:
+    """How issues are closed, resolved and reopened; None for what is not used."""
+    return {move: parse_call(getattr(settings, move.setting), move) for move in Move}
 
 
 def has_smartcar() -> bool:

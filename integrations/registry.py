@@ -1,5 +1,6 @@
 """What `maintenance` tells `integrations` when it is ready: how to send each kind of outgoing
-message, and which signals the rules want from a car that is not known yet.
+message, what to do about Fleetio's events, and which signals the rules want from a car that is
+not known yet.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,8 @@ from django.utils.functional import Promise
 from integrations.clients.errors import ClientError
 
 if TYPE_CHECKING:
-    from integrations.models import OutboxEntry
+    from integrations.clients.fleetio_webhooks import FleetioEvent
+    from integrations.models import OutboxEntry, Vehicle
 
 MAIL = "mail"
 FLEETIO = "fleetio"
@@ -62,6 +64,24 @@ class Split(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What an event came to, in words for people; `matters` is False when nothing depends on it."""
+
+    note: str
+    vehicle: "Vehicle | None" = None
+    matters: bool = True
+
+
+class EventHandler(Protocol):
+    def __call__(self, event: "FleetioEvent", *, now: datetime) -> Heard:
+        """Ask Fleetio for the record that the event is about, and take that over.
+
+        Several events about one record come as the newest of them. Safe to repeat, in any order.
+        Raises ClientError when Fleetio did not answer: the events go on waiting then.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """How a kind is sent: each row by itself, or as parcels of rows of one bundle."""
 
@@ -74,6 +94,7 @@ class Kind:
 
 
 _kinds: dict[str, Kind] = {}
+_events: dict[str, EventHandler] = {}
 _wanted: list[Callable[[], Mapping[str, int]]] = []
 
 
@@ -126,6 +147,16 @@ def kind(name: str) -> Kind:
 
 def kinds() -> Mapping[str, Kind]:
     return _kinds
+
+
+def register_event(name: str, handler: EventHandler) -> None:
+    """Say what to do about Fleetio's events of this name, such as issue_updated."""
+    _events[name] = handler
+
+
+def event_handler(name: str) -> EventHandler | None:
+    """None when nothing depends on events of this name."""
+    return _events.get(name)
 
 
 def lanes() -> list[str]:

@@ -1,9 +1,20 @@
 """How the kinds of outgoing messages that belong to this app are sent, with real clients."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from django.utils.translation import gettext_lazy as _
 
 from integrations import conf, registry
-from integrations.services import fleetio_creation, fleetio_vehicles, link_mails
+from integrations.models import OutboxEntry
+from integrations.services import fleetio_bulk, fleetio_creation, fleetio_odometers, link_mails
+
+
+def _odometers(
+    entries: Sequence[OutboxEntry], *, unclear: bool, now: datetime
+) -> list[fleetio_bulk.Result]:
+    client = conf.get_fleetio_client()
+    return fleetio_bulk.deliver(entries, client=client, unclear=unclear, now=now)
 
 
 def register() -> None:
@@ -26,10 +37,12 @@ def register() -> None:
         label=_("Request to renew a consent"),
     )
     registry.register_kind(
-        fleetio_vehicles.KIND,
+        fleetio_odometers.KIND,
         lane=registry.FLEETIO,
-        handler=conf.with_fleetio(fleetio_vehicles.deliver_odometer),
+        handler=_odometers,
         label=_("Odometer to Fleetio"),
+        bundled=True,
+        split=fleetio_bulk.split,
     )
     registry.register_kind(
         fleetio_creation.CREATE,

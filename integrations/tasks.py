@@ -15,6 +15,7 @@ from integrations.models import Heartbeat
 from integrations.services import (
     connections,
     delivery,
+    fleetio_events,
     moving,
     parcels,
     polling,
@@ -178,6 +179,14 @@ def _deliver(lane: str) -> int:
 def process_webhooks() -> int:
     """What Smartcar said by itself; nothing is woken while it waits for its answer."""
     return webhooks.process_due(now=clock.now()).processed
+
+
+@shared_task
+def process_fleetio_webhooks() -> int:
+    """What Fleetio said by itself; apart, for its records have to be asked for."""
+    if not conf.has_fleetio():
+        return 0
+    return fleetio_events.process_due(now=clock.now()).processed
 
 
 @shared_task

@@ -11,4 +11,5 @@ urlpatterns = [
     path("connect/<str:token>/", views.connect, name="connect"),
     path("driver/<str:token>/", views.driver, name="driver"),
     path("webhooks/smartcar/", webhook_views.smartcar_webhook, name="smartcar_webhook"),
+    path("webhooks/fleetio/", webhook_views.fleetio_webhook, name="fleetio_webhook"),
 ]

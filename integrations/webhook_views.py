@@ -1,6 +1,7 @@
 """Where providers deliver what they say by themselves."""
 
 import logging
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import Error
@@ -8,7 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from fleetportal import clock
-from integrations.services import inbox, webhook_setup
+from integrations.models import WebhookProvider
+from integrations.services import fleetio_inbox, inbox, webhook_setup
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,25 @@ def smartcar_webhook(request: HttpRequest) -> HttpResponse:
 
     https://smartcar.com/docs/integrations/webhooks/receiver
     """
+    return _take(request, "HTTP_SC_SIGNATURE", _from_smartcar, WebhookProvider.SMARTCAR)
+
+
+@csrf_exempt
+def fleetio_webhook(request: HttpRequest) -> HttpResponse:
+    """As Smartcar's: what is not answered with 200 Fleetio sends again for a day.
+
+    https://developer.fleetio.com/docs/overview/webhooks
+    """
+    name = "HTTP_X_FLEETIO_WEBHOOK_SIGNATURE"
+    return _take(request, name, _from_fleetio, WebhookProvider.FLEETIO)
+
+
+def _take(
+    request: HttpRequest,
+    signature: str,
+    receive: Callable[[bytes, str | None], HttpResponse],
+    provider: WebhookProvider,
+) -> HttpResponse:
     if request.method != "POST":
         return _answer(405, {"Allow": "POST"})
     try:
@@ -28,22 +49,28 @@ def smartcar_webhook(request: HttpRequest) -> HttpResponse:
     except Exception:  # noqa: BLE001  it hung up or sent rubbish: each server has its own error
         return _answer(400)
     if body is None:
-        inbox.refuse(webhook_setup.TOO_LARGE, now=clock.now())
+        inbox.refuse(webhook_setup.TOO_LARGE, now=clock.now(), provider=provider)
         return _answer(413)
-    return _receive(body, request.META.get("HTTP_SC_SIGNATURE"))
-
-
-def _receive(body: bytes, signature: str | None) -> HttpResponse:
-    tokens = settings.SMARTCAR_MANAGEMENT_TOKENS
     try:
-        answer = inbox.receive(body, signature=signature, tokens=tokens, now=clock.now())
+        return receive(body, request.META.get(signature))
     except Error as exc:  # its text may quote what was to be stored
         if inbox.once_a_minute("database"):
             logger.error("a webhook delivery could not be stored: %s", type(exc).__name__)  # noqa: TRY400
         return _answer(503)
+
+
+def _from_smartcar(body: bytes, signature: str | None) -> HttpResponse:
+    tokens = settings.SMARTCAR_MANAGEMENT_TOKENS
+    answer = inbox.receive(body, signature=signature, tokens=tokens, now=clock.now())
     if answer.challenge:
         return JsonResponse({"challenge": answer.challenge})
     return _answer(answer.status)
+
+
+def _from_fleetio(body: bytes, signature: str | None) -> HttpResponse:
+    keys = settings.FLEETIO_WEBHOOK_KEYS
+    now = clock.now()
+    return _answer(fleetio_inbox.receive(body, signature=signature, keys=keys, now=now))
 
 
 def _read(request: HttpRequest) -> bytes | None:

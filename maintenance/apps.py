@@ -9,7 +9,8 @@ class MaintenanceConfig(AppConfig):
     verbose_name = _("Maintenance")
 
     def ready(self) -> None:
-        from maintenance import receivers, senders
+        from maintenance import fleetio, receivers, senders
 
         receivers.load()
         senders.register()
+        fleetio.register()

@@ -2,11 +2,10 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from integrations import conf, registry
+from integrations import registry
 from maintenance.services import (
     channels,
     emails,
-    issues,
     notice_delivery,
     notices,
     notifying,
@@ -15,12 +14,6 @@ from maintenance.services import (
 
 
 def register() -> None:
-    registry.register_kind(
-        issues.KIND,
-        lane=registry.FLEETIO,
-        handler=conf.with_fleetio(issues.deliver),
-        label=_("Issue in Fleetio"),
-    )
     _register_notices()
     registry.register_kind(
         notices.PROVIDER_REFUSES,

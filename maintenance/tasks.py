@@ -8,8 +8,8 @@ from fleetportal import clock
 from integrations import conf
 from integrations.clients.errors import ClientError
 from integrations.models import Vehicle
-from integrations.services import fleetio_vehicles
-from maintenance.services import evaluation, fleetio_sync, outages, tending
+from integrations.services import fleetio_odometers, fleetio_vehicles
+from maintenance.services import evaluation, fleetio_entries, fleetio_sync, outages, tending
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,9 @@ def sync_fleetio() -> int:
     client, now = conf.get_fleetio_client(), clock.now()
     try:
         matched = fleetio_vehicles.match(client=client, now=now).matched
-        fleetio_vehicles.queue_odometers(now=now)
+        fleetio_odometers.queue_odometers(now=now)
         fleetio_sync.bring_back(client=client, now=now)
+        fleetio_entries.bring_back(client=client, now=now)
     except ClientError as exc:  # a limit or an outage: the next run looks again
         logger.warning("Fleetio was not synced: %s", exc)
         return 0

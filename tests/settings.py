@@ -29,6 +29,7 @@ _ENVIRONMENT = {
     "SMARTCAR_CLIENT_SECRET": "test-client-secret",
     "SMARTCAR_REDIRECT_URI": "https://portal.example.com/connect/callback/",
     "SMARTCAR_MANAGEMENT_TOKEN": "test-management-token",
+    "FLEETIO_WEBHOOK_KEY": "test-fleetio-webhook-key",
     "SMARTCAR_MODE": "test",
     "FLEETIO_API_TOKEN": "test-api-token",
     "FLEETIO_ACCOUNT_TOKEN": "test-account-token",

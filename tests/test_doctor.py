@@ -13,9 +13,10 @@ from django.db.migrations.executor import MigrationExecutor
 from pytest_django import Settings
 
 from fleetportal import clock, diagnosis, diagnosis_smartcar
+from integrations.clients.fleetio_webhooks import sign
 from integrations.models import Heartbeat
 from integrations.sandbox import FOREVER, Fault, Sandbox
-from integrations.services import gates
+from integrations.services import fleetio_inbox, gates
 from tests.factories import make_connection, make_token
 from tests.portal import sandbox_for
 
@@ -70,6 +71,7 @@ def test_everything_is_well(sandbox: Sandbox) -> None:
     assert found["Smartcar"] == "ok  accepts our credentials (v2)"
     assert found["clock"] == "ok  agrees with Smartcar's"
     assert found["Fleetio"] == "ok  account Sandbox Fleet"
+    assert found["Fleetio's webhook"].startswith("ok  ")
     assert found["mail"] == "ok  the server answers"
     assert found["database"].startswith("ok  answers (")
     assert found["beat"].startswith("ok  ran ")
@@ -199,3 +201,20 @@ def test_credentials_that_are_good_again_end_a_pause(sandbox: Sandbox) -> None:
     assert found["Smartcar"].endswith("calls were paused and go on now")
     assert found["Fleetio"].endswith("calls were paused and go on now")
     assert not gates.is_paused("fleetio", now=now)
+
+
+def test_fleetios_webhook_says_why_nothing_comes(sandbox: Sandbox, settings: Settings) -> None:
+    settings.FLEETIO_WEBHOOK_KEYS = []
+    make_token()
+    assert "FLEETIO_WEBHOOK_KEY" in doctor()[1]["Fleetio's webhook"]
+    settings.FLEETIO_WEBHOOK_KEYS = ["a-key"]
+    assert doctor()[1]["Fleetio's webhook"].endswith("/webhooks/fleetio/")
+    now = clock.now()
+    fleetio_inbox.receive(b"{}", signature="0" * 64, keys=["a-key"], now=now)
+    assert "its signature does not match" in bad("Fleetio's webhook")
+    body = b'{"id":1,"event":"issue_updated","payload":{"id":1}}'
+    later = now + timedelta(seconds=1)
+    assert (
+        fleetio_inbox.receive(body, signature=sign("a-key", body), keys=["a-key"], now=later) == 200
+    )
+    assert doctor()[1]["Fleetio's webhook"].startswith("ok  last heard of ")

@@ -111,6 +111,7 @@ class Story:
             "Fleetio key": portal.FLEETIO_API_TOKEN,
             "Fleetio account token": portal.FLEETIO_ACCOUNT_TOKEN,
             "management token": portal.SMARTCAR_MANAGEMENT_TOKENS[0],
+            "Fleetio's webhook key": portal.FLEETIO_WEBHOOK_KEYS[0],
             "secret key": portal.SECRET_KEY,
         }
         for number, key in enumerate(portal.FIELD_ENCRYPTION_KEYS):

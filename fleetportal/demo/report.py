@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from integrations.models import Driver, OutboxEntry, Reading, Vehicle, WebhookEvent
-from integrations.services import fleetio_vehicles
+from integrations.services import fleetio_odometers
 from maintenance.models import Alert, FleetioIssue
 from maintenance.services import notifying
 
@@ -34,7 +34,7 @@ def rows() -> list[tuple[str, str]]:
     return [
         *found,
         ("Fleetio issues", f"{FleetioIssue.objects.count()}"),
-        ("Fleetio odometers", f"{done.filter(kind=fleetio_vehicles.KIND).count()}"),
+        ("Fleetio odometers", f"{done.filter(kind=fleetio_odometers.KIND).count()}"),
         ("Mails about alerts", f"{mails}"),
         ("Mails to drivers", f"{done.filter(kind='mail_connect_link').count()}"),
     ]

@@ -16,6 +16,15 @@ LONGEST = 20_000  # characters of a body that are shown
 GROUPS = {
     "values": (gettext_lazy("Values of a car"), ("VEHICLE_STATE", *sorted(OLDER_KINDS))),
     "trouble": (gettext_lazy("Trouble with a car"), ("VEHICLE_ERROR",)),
+    "issue": (
+        gettext_lazy("An issue in Fleetio"),
+        ("issue_created", "issue_updated", "issue_closed", "issue_resolved", "issue_deleted"),
+    ),
+    "service": (
+        gettext_lazy("A service in Fleetio"),
+        ("service_entry_created", "service_entry_updated", "service_entry_deleted"),
+    ),
+    "import": (gettext_lazy("An import into Fleetio"), ("import_completed",)),
     "happening": (gettext_lazy("Something happened to a car"), ("eventBased",)),
 }
 KINDS = {kind: text for text, kinds in GROUPS.values() for kind in kinds}

@@ -12,6 +12,7 @@ from integrations.clients.errors import Outcome
 from integrations.clients.readings import SignalError, SignalReading
 from integrations.clients.smartcar_errors import read_fault
 from integrations.clients.smartcar_v2_answers import parse_time
+from integrations.clients.texts import text_of
 
 MAX_CODE = 80
 
@@ -76,13 +77,6 @@ def parse_moment(value: Any) -> datetime | None:
 def object_of(value: Any) -> dict[str, Any]:
     """The value if it is an object; an empty one otherwise."""
     return value if isinstance(value, dict) else {}
-
-
-def text_of(value: Any, longest: int) -> str:
-    """The value if it is a text that a line can show and a column hold; else an empty one."""
-    if not isinstance(value, str) or not value.strip() or len(value) > longest:
-        return ""
-    return value if value.isprintable() else ""
 
 
 def _since_1970(count: float) -> datetime:

@@ -5,27 +5,36 @@ All of this runs before Smartcar gets its answer; what the event says is read la
 every place is looked at. https://smartcar.com/docs/integrations/webhooks/best-practices/security
 """
 
-import hashlib
-import hmac
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from integrations.clients import smartcar_webhooks_v2 as v2
-from integrations.clients.smartcar_signals import object_of, parse_moment, text_of
+from integrations.clients.signed_events import (
+    NotAnEventError,
+    first_text,
+    id_of_body,
+    is_genuine,
+    load,
+    sign,
+)
+from integrations.clients.smartcar_signals import object_of, parse_moment
 
-_SIGNATURE = re.compile(r"[0-9a-fA-F]{64}")
+__all__ = [
+    "Event",
+    "NotAnEventError",
+    "first_text",
+    "is_genuine",
+    "is_plausible",
+    "parse",
+    "sign",
+    "signals_of",
+]
+
 _CHALLENGE = re.compile(r"[A-Za-z0-9._~+/=:-]{1,256}")
-_DEEPEST = 60  # whoever walks through the message later must not run out of stack
-_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _SMARTCAR_BEGAN = datetime(2015, 1, 1, tzinfo=UTC)
-
-
-class NotAnEventError(ValueError):
-    """The body is not an event of Smartcar. The text quotes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,24 +61,6 @@ class Event:
         return self.kind.upper() == "VERIFY"
 
 
-def sign(token: str, message: bytes) -> str:
-    """Smartcar's signature of a message, which is also the answer to its challenge.
-
-    https://smartcar.com/docs/integrations/webhooks/callback-verification
-    """
-    return hmac.new(token.encode(), message, hashlib.sha256).hexdigest()
-
-
-def is_genuine(body: bytes, signature: str | None, tokens: Sequence[str]) -> bool:
-    """Whether the raw body was signed with one of the tokens; while one changes there are two."""
-    if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
-        return False
-    genuine = False
-    for token in filter(None, tokens):  # anyone can sign with an empty one
-        genuine |= hmac.compare_digest(sign(token, body), signature.lower())
-    return genuine
-
-
 def is_plausible(challenge: object) -> bool:
     """Whether a challenge may be answered.
 
@@ -80,7 +71,7 @@ def is_plausible(challenge: object) -> bool:
 
 def parse(body: bytes) -> Event:
     """What an event is about, not yet what it says. Raises NotAnEventError."""
-    message = _load(body)
+    message = load(body)
     kind = first_text((message.get("eventType"), message.get("eventName")), longest=200)[:40]
     if not kind:
         raise NotAnEventError("no eventType and no eventName")
@@ -89,7 +80,7 @@ def parse(body: bytes) -> Event:
     occurred_at = _sequence(meta) or delivered_at or _newest(data) or _moment_of_v2(payload)
     own_id = first_text((message.get("eventId"), payload.get("eventId")), longest=80)
     return Event(
-        event_id=own_id or f"sha256:{hashlib.sha256(body).hexdigest()}",
+        event_id=own_id or id_of_body(body),
         kind=kind,
         occurred_at=occurred_at,
         sent_at=delivered_at or _sequence(meta) or parse_moment(payload.get("eventTime")),
@@ -100,11 +91,6 @@ def parse(body: bytes) -> Event:
     )
 
 
-def first_text(values: Iterable[Any], *, longest: int) -> str:
-    """The first of the values that is a text of a line."""
-    return next(filter(None, (text_of(value, longest) for value in values)), "")
-
-
 def signals_of(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The signals of a VEHICLE_STATE: a list, or an object by name."""
     signals = data.get("signals")
@@ -112,48 +98,6 @@ def signals_of(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         named = signals.items()
         signals = [{"code": name} | entry for name, entry in named if isinstance(entry, dict)]
     return [object_of(entry) for entry in signals] if isinstance(signals, list) else []
-
-
-def _load(body: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(body.decode())
-    except UnicodeDecodeError:
-        raise NotAnEventError("not UTF-8") from None
-    except json.JSONDecodeError:
-        raise NotAnEventError("not JSON") from None
-    except ValueError:  # JSON puts no limit to the length of a number
-        raise NotAnEventError("a number too long to read") from None
-    except RecursionError:
-        raise NotAnEventError("nested too deep") from None
-    if not isinstance(message, dict):
-        raise NotAnEventError("not an object")
-    if not _is_flat(body) and _is_deep(message):
-        raise NotAnEventError("nested too deep")
-    return message
-
-
-def _is_flat(body: bytes) -> bool:
-    """Whether the brackets alone show it; a text that holds brackets may hide it. Walking through
-    all that an event says would take longer than reading it.
-    """
-    brackets = body.translate(None, _NO_BRACKETS)
-    for _ in range(_DEEPEST):
-        if not brackets:
-            return True
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-    return not brackets
-
-
-def _is_deep(message: dict[str, Any]) -> bool:
-    level: list[Any] = [message]
-    for _ in range(_DEEPEST):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ]
-    return bool(level)
 
 
 def _sequence(meta: Mapping[str, Any]) -> datetime | None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from integrations.clients import readings as r
 from integrations.clients.readings import SignalError, SignalReading
-from integrations.clients.smartcar_signals import object_of, parse_code, parse_moment, text_of
+from integrations.clients.smartcar_signals import object_of, parse_code, parse_moment
 from integrations.clients.smartcar_v2_answers import of_item
 from integrations.clients.smartcar_v2_paths import PATHS, plan
+from integrations.clients.texts import text_of
 
 KINDS = frozenset({"scheduled", "schedule", "dynamic"})
 

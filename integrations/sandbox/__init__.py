@@ -30,6 +30,7 @@ V3_CLIENT_ID = "client_01J9Z7Q8K4M5N6P7R8S9T0V1W2"
 V3_CLIENT_SECRET = "sandbox-v3-client-secret"  # noqa: S105
 FLEETIO_API_TOKEN = "sandbox-fleetio-key"  # noqa: S105
 FLEETIO_ACCOUNT_TOKEN = "sandboxfleet"  # noqa: S105
+FLEETIO_WEBHOOK_KEY = "sandbox-fleetio-webhook-key"
 
 
 class Sandbox:
@@ -53,7 +54,11 @@ class Sandbox:
             v3_client_secret=V3_CLIENT_SECRET,
         )
         self.fleetio = FleetioServer(
-            self.fleet, clock, api_token=FLEETIO_API_TOKEN, account_token=FLEETIO_ACCOUNT_TOKEN
+            self.fleet,
+            clock,
+            api_token=FLEETIO_API_TOKEN,
+            account_token=FLEETIO_ACCOUNT_TOKEN,
+            webhook_key=FLEETIO_WEBHOOK_KEY,
         )
 
     def environment(self, version: str = "v2", *, webhooks: bool = False) -> dict[str, str]:
@@ -82,6 +87,7 @@ class Sandbox:
             "FLEETIO_BASE_URL": f"{fleetio}/api",
             "FLEETIO_API_TOKEN": FLEETIO_API_TOKEN,
             "FLEETIO_ACCOUNT_TOKEN": FLEETIO_ACCOUNT_TOKEN,
+            "FLEETIO_WEBHOOK_KEY": FLEETIO_WEBHOOK_KEY,
         }
 
     def start(self, *, smartcar_port: int = 0, fleetio_port: int = 0) -> None:

@@ -5,6 +5,7 @@ https://developer.fleetio.com/docs/api/v-2-issues-create
 
 from typing import Any
 
+from integrations.sandbox.fleetio_comments import comments_of
 from integrations.sandbox.fleetio_lists import Row, parse_time
 from integrations.sandbox.fleetio_records import ISSUE_MOVES, Invalid, Records, stamp
 
@@ -23,6 +24,7 @@ WRITABLE = (
     "reported_by_id",
     "fault_id",
 )
+MOST_CONTACTS = 10
 VEHICLE_KEYS = ("id", "name", "vin", "license_plate", "make", "model", "year")
 
 
@@ -63,30 +65,41 @@ def move_issue(records: Records, row: Row, move: str, note: str | None = None) -
             return row
         now = stamp(records.clock())
         if move == "reopen":
-            changes: Row = {"reopened_at": now}
+            changes: Row = {"reopened_at": now, "resolvable_type": None, "resolvable_id": None}
             for name in ("closed", "resolved"):
                 changes |= {f"{name}_at": None, f"{name}_note": None}
         else:
             changes = {f"{state.lower()}_at": now, f"{state.lower()}_note": note}
-        return records.touch(row, state=state, **changes)
+        records.touch(row, state=state, **changes)
+        if move != "reopen":  # of which no event tells
+            records.tell("issues", state.lower(), row)
+        return row
 
 
-def show_issue(records: Records, row: Row) -> Row:
-    """Return the issue as create, show and update answer it: objects, a numeric number."""
-    comments = [
-        comment
-        for comment in records.rows("comments")
-        if comment["commentable_type"] == "Issue"
-        and str(comment["commentable_id"]) == str(row["id"])
-    ]
+def resolve_by(records: Records, row: Row, kind: str, key: int) -> None:
+    """Resolve an issue by a record, such as a ServiceEntry; one that is not open stays as it is."""
+    with records.lock:
+        if row["state"] == "Open":
+            row |= {"resolvable_type": kind, "resolvable_id": key}
+            move_issue(records, row, "resolve")
+
+
+def show_issue(records: Records, row: Row, *, comments: bool = False) -> Row:
+    """Return the issue as create, show and update answer it: objects, a numeric number.
+
+    `comments` puts them into it.
+    """
+    written = comments_of(records, row["id"])
     shown = {name: value for name, value in row.items() if name != "vehicle_id"}
+    resolvable = {"id": row["resolvable_id"], "type": row["resolvable_type"]}
     return shown | {
         "asset": {"id": row["vehicle_id"]},
         "issue_priority": _priority(records, row),
         "is_overdue": False,
-        "resolvable": None,
-        "fault": None,
-        "comments_count": len(comments),
+        "resolvable": resolvable if row["resolvable_id"] else None,
+        "fault": records.find("faults", row["fault_id"]),
+        "comments_count": len(written),
+        **({"comments": written} if comments else {}),
     }
 
 
@@ -121,6 +134,14 @@ def _errors(records: Records, body: Row) -> dict[str, list[str]]:
     priority = body.get("issue_priority_id")
     if priority and records.find("issue_priorities", priority) is None:
         errors["issue_priority"] = ["must exist"]
+    if body.get("fault_id") and records.find("faults", body["fault_id"]) is None:
+        errors["fault"] = ["must exist"]
+    for name, table in (("assigned_contacts", "contacts"), ("labels", "labels")):
+        ids = body.get(f"{name[:-1]}_ids") or []
+        if any(records.find(table, key) is None for key in ids):
+            errors[name] = ["must exist"]
+    if len(body.get("assigned_contact_ids") or []) > MOST_CONTACTS:
+        errors["assigned_contacts"] = [f"is too long (maximum is {MOST_CONTACTS})"]
     number = body.get("number")
     if number and not str(number).isdecimal():
         errors["number"] = ["is not a number"]

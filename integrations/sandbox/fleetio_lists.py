@@ -49,6 +49,23 @@ FILTERS: dict[str, dict[str, frozenset[str]]] = {
     },
     "comments": {"commentable_type": EQUAL, "commentable_id": EQUAL, **TIMES},
     "issue_priorities": {"name": LIKE},
+    "contacts": {"email": EQUAL, "name": LIKE, **TIMES},
+    "labels": {"name": LIKE},
+    "fault_rules": {"code": EQUAL, "name": LIKE},
+    "faults": {
+        "name": LIKE,
+        "external_id": EQUAL,
+        "fault_rule_id": EQUAL,
+        "vehicle_id": EQUAL,
+        "status": INCLUDE,
+        "code": EQUAL,
+        "last_occurred_at": RANGE,
+        **TIMES,
+    },
+    "service_tasks": {"name": LIKE, **TIMES},
+    "service_entries": {"reference": frozenset({"like"}), "completed_at": RANGE, **TIMES},
+    # The list of one vehicle knows fewer.
+    "vehicle_service_entries": {"reference": frozenset({"like"}), "completed_at": RANGE},
 }
 SORTS: dict[str, frozenset[str]] = {
     "vehicles": frozenset({"id", "name", "created_at", "updated_at"}),
@@ -56,7 +73,13 @@ SORTS: dict[str, frozenset[str]] = {
     "issues": frozenset(
         {"id", "due_date", "resolved_at", "reported_at", "created_at", "updated_at"}
     ),
+    "comments": frozenset({"id", "updated_at"}),
+    "faults": frozenset({"id", "last_occurred_at", "created_at", "updated_at"}),
+    "service_entries": frozenset({"id", "completed_at", "created_at", "updated_at"}),
+    "vehicle_service_entries": frozenset({"id", "completed_at", "created_at", "updated_at"}),
 }
+# Fields that are compared as times.
+DATED = frozenset({"date", "due_date", "reported_at", "completed_at", "last_occurred_at", *TIMES})
 _FILTER = re.compile(r"filter\[(\w+)\](?:\[(\w+)\])?(?:\[\])?")
 _SORT = re.compile(r"sort\[(\w+)\]")
 
@@ -128,7 +151,7 @@ def _filters(kind: str, query: Mapping[str, list[str]]) -> list[tuple[Row, Calla
 def _make_filter(kind: str, field: str, how: str, values: Sequence[str]) -> Callable[[Row], bool]:
     if how == "like":
         return lambda row: values[0].strip("%").casefold() in str(row[field] or "").casefold()
-    if how in ("eq", "include") and field not in ("date", "due_date", *TIMES, "reported_at"):
+    if how in ("eq", "include") and field not in DATED:
         wanted = {_plain(kind, field, part) for value in values for part in value.split(",")}
         return lambda row: _plain(kind, field, _value(row, field)) in wanted
     limit = parse_time(values[0])

@@ -4,7 +4,8 @@ https://developer.fleetio.com/docs/api (version 2025-05-05)
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,13 @@ from integrations.sandbox.fleetio_lists import Row
 from integrations.sandbox.messages import Clock
 
 METER_UNITS = ("km", "hr", "mi")
+SERVICE_TASKS = (
+    "Engine Oil & Filter Replacement",
+    "Tire Rotation",
+    "Brake Inspection",
+    "Battery Replacement",
+    "Engine Diagnosis",
+)
 ISSUE_MOVES = {"close": "Closed", "resolve": "Resolved", "reopen": "Open"}
 VEHICLE_FIELDS = (
     "name",
@@ -41,12 +49,17 @@ class Invalid(ValueError):  # noqa: N818  Fleetio's word
 
 
 class Records:
-    """The tables of one account: `tables[kind][id]`. Thread-safe under `lock`."""
+    """The tables of one account: `tables[kind][id]`. Thread-safe under `lock`.
+
+    `listener` hears of each change: the table, what happened (created, updated, closed, ...) and
+    the row.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.lock = threading.RLock()
         self.clock = clock
         self.account_id = 4711
+        self.listener: Callable[[str, str, Row], None] | None = None
         self.tables: dict[str, dict[int, Row]] = {}
         self._next_id = 1000
         # Readings are ordered by the full time; the API shows the date only.
@@ -55,6 +68,8 @@ class Records:
             self.insert("vehicle_statuses", {"name": name, "color": color, "position": place + 1})
         for name in ("Van", "Car", "Truck"):
             self.insert("vehicle_types", {"name": name})
+        for name in SERVICE_TASKS:
+            self.insert("service_tasks", {"name": name, "description": None})
         for name in ("No Priority", "Low", "Medium", "High", "Critical"):
             alias = name.lower().replace(" ", "_")
             row = {"name": name, "alias": alias, "slug": alias, "default": alias == "no_priority"}
@@ -67,6 +82,7 @@ class Records:
             now = stamp(self.clock())
             stored = {"id": self._next_id, "created_at": now, "updated_at": now, **row}
             self.tables.setdefault(kind, {})[self._next_id] = stored
+            self.tell(kind, "created", stored)
             return stored
 
     def rows(self, kind: str) -> list[Row]:
@@ -93,7 +109,24 @@ class Records:
         """Change the row and its `updated_at`."""
         with self.lock:
             row.update(values, updated_at=stamp(self.clock()))
+            kinds = (kind for kind, rows in self.tables.items() if row["id"] in rows)
+            self.tell(next(kinds, ""), "updated", row)
             return row
+
+    def tell(self, kind: str, what: str, row: Row) -> None:
+        """Let the listener know."""
+        if self.listener is not None:
+            self.listener(kind, what, row)
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Change things without telling of each."""
+        with self.lock:
+            listener, self.listener = self.listener, None
+            try:
+                yield
+            finally:
+                self.listener = listener
 
     def create_vehicle(self, body: Row) -> Row:
         """Store a vehicle; raises `Invalid`."""
@@ -128,22 +161,6 @@ class Records:
             if "meter_unit" in body:
                 changes["primary_meter_unit"] = body["meter_unit"]
             return self._with_names(self.touch(row, **changes))
-
-    def create_comment(self, body: Row) -> Row:
-        """Store a comment on an issue or a vehicle; raises `Invalid`."""
-        with self.lock:
-            errors = {}
-            if not str(body.get("comment") or "").strip():
-                errors["comment"] = ["can't be blank"]
-            table = {"Issue": "issues", "Vehicle": "vehicles"}.get(
-                str(body.get("commentable_type")), ""
-            )
-            if self.find(table, body.get("commentable_id")) is None:
-                errors["commentable"] = ["must exist"]
-            if errors:
-                raise Invalid(errors)
-            fields = ("commentable_type", "commentable_id", "comment", "title")
-            return self.insert("comments", {name: body.get(name) for name in fields})
 
     def _vehicle_errors(self, body: Row, row: Row | None) -> dict[str, list[str]]:
         errors: dict[str, list[str]] = {}

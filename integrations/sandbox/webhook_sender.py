@@ -1,24 +1,24 @@
-"""Delivers events as Smartcar does: https://smartcar.com/docs/integrations/webhooks/delivery-behavior
+"""Delivers events as providers do: at least once, in no order, several at a time.
 
-At least once, in no order, several at a time; four attempts within three minutes, then dropped.
+https://smartcar.com/docs/integrations/webhooks/delivery-behavior and
+https://developer.fleetio.com/docs/overview/webhooks
 """
 
 import http.client
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from integrations.sandbox.log import KEPT
 from integrations.sandbox.messages import Clock
-from integrations.sandbox.webhook_events import Event, signed
 
-# Seconds before each attempt.
-WAITS = (0, 25, 50, 100)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -33,26 +33,48 @@ class Delivery:
     at: datetime
 
 
-class Sender:
-    """Sends events to `url` (None: nowhere), signed with what `token` returns. Thread-safe.
+class Sendable(Protocol):
+    """An event: `id` is the same for each delivery."""
 
-    `timeout` is in seconds. The waits between attempts are real time; `compress` multiplies
-    them, 0 leaves them out. Each event is sent `doubled` times. `deliveries` are the latest
-    attempts, in order.
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+
+SomeEvent = TypeVar("SomeEvent", bound=Sendable)
+
+
+class Sender(ABC, Generic[SomeEvent]):
+    """Sends events to `url` (None: nowhere). Thread-safe.
+
+    `waits` are the seconds before each attempt, in real time; `compress` multiplies them, 0 leaves
+    them out. An attempt may take `timeout` seconds; answered with one of `accepted` it is the last.
+    Each event is sent `doubled` times, and the next `lost_replies` answers are not heard.
+    `deliveries` are the latest attempts, in order.
     """
 
-    def __init__(self, clock: Clock, token: Callable[[], str]) -> None:
-        self.timeout = 15.0
+    waits: Sequence[float] = ()
+    accepted: range = range(200, 300)
+    timeout = 15.0
+
+    def __init__(self, clock: Clock) -> None:
         self.compress = 1.0
         self.doubled = 1
+        self.lost_replies = 0
         self.deliveries: deque[Delivery] = deque(maxlen=KEPT)
-        self._clock, self._token = clock, token
+        self._clock = clock
         self._url: str | None = None
-        self._held: list[Event] | None = None
+        self._held: list[SomeEvent] | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads: set[threading.Thread] = set()
         self._open: set[http.client.HTTPConnection] = set()
+
+    @abstractmethod
+    def package(self, event: SomeEvent) -> tuple[bytes, dict[str, str]]:
+        """Return body and headers of one delivery, made now."""
 
     @property
     def url(self) -> str | None:
@@ -68,23 +90,23 @@ class Sender:
         self._url = url
 
     @contextmanager
-    def held(self) -> Iterator[list[Event]]:
+    def held(self) -> Iterator[list[SomeEvent]]:
         """Hold events back, in the list given; `deliver` sends them, in any order, if at all."""
-        events: list[Event] = []
+        events: list[SomeEvent] = []
         self._held = events
         try:
             yield events
         finally:
             self._held = None
 
-    def dispatch(self, events: list[Event], *, wait: bool) -> None:
+    def dispatch(self, events: list[SomeEvent], *, wait: bool) -> None:
         """Send the events at once, each on a thread of its own, unless they are held back."""
         if self._held is not None:
             self._held.extend(events)
         elif self.url is not None and events:
             self.deliver(events, threads=1 if wait else len(events) * self.doubled, wait=wait)
 
-    def deliver(self, events: Iterable[Event], *, threads: int = 1, wait: bool = True) -> None:
+    def deliver(self, events: Iterable[SomeEvent], *, threads: int = 1, wait: bool = True) -> None:
         """Begin the events in this order, `threads` at a time; `wait` for the last to be done.
 
         One thread that is waited for is the caller's.
@@ -160,7 +182,7 @@ class Sender:
         with self._lock:
             self.deliveries.append(delivery)
 
-    def _work(self, queue: deque[Event]) -> None:
+    def _work(self, queue: deque[SomeEvent]) -> None:
         while True:
             with self._lock:
                 if not queue:
@@ -168,13 +190,20 @@ class Sender:
                 event = queue.popleft()
             self._send(event)
 
-    def _send(self, event: Event) -> None:
-        for attempt, wait in enumerate(WAITS, start=1):
+    def _send(self, event: SomeEvent) -> None:
+        for attempt, wait in enumerate(self.waits, start=1):
             stopped, url = self._stopping.wait(wait * self.compress), self.url
             if stopped or url is None:
                 return
-            body, headers = signed(event, token=self._token(), now=self._clock())
+            body, headers = self.package(event)
             status, _ = self.post(url, body, headers)
+            status = None if self._loses_reply() else status
             self.note(event.id, event.type, attempt, status)
-            if status is not None and 200 <= status < 300:
+            if status is not None and status in self.accepted:
                 return
+
+    def _loses_reply(self) -> bool:
+        with self._lock:
+            is_lost = self.lost_replies > 0
+            self.lost_replies -= is_lost
+            return is_lost

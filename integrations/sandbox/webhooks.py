@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from integrations.sandbox.cars import Car
@@ -20,28 +20,38 @@ from integrations.sandbox.webhook_events import (
     plain_headers,
     sign,
     signals_data,
+    signed,
     triggers_data,
     vehicle_data,
 )
 from integrations.sandbox.webhook_sender import Sender
 
 ODOMETER = "odometer-traveleddistance"
+# Seconds before each attempt: four within three minutes, then the event is dropped.
+WAITS = (0, 25, 50, 100)
 
 
-class Webhooks(Sender):
+class Webhooks(Sender[Event]):
     """Tells of the subscribed cars. Off until `url` is set; how it sends is said at `Sender`.
 
     Deliveries run in the background; with `wait` they run here and now.
     """
 
+    waits: Sequence[float] = WAITS
+
     def __init__(
         self, application: Application, management: Management, subscriptions: Subscriptions
     ) -> None:
-        super().__init__(application.clock, lambda: management.token)
+        super().__init__(application.clock)
         self.name = "Fleet Portal"
         self._application = application
+        self._management = management
         self._subscriptions = subscriptions
         subscriptions.on_new = self._greet
+
+    def package(self, event: Event) -> tuple[bytes, dict[str, str]]:
+        """Return body and headers of one delivery, signed with the token of the moment."""
+        return signed(event, token=self._management.token, now=self._clock())
 
     @property
     def webhook_id(self) -> str:
@@ -75,7 +85,9 @@ class Webhooks(Sender):
             answer = json.loads(body)
         except ValueError:
             return False
-        return status == 200 and answer == {"challenge": sign(challenge.encode(), self._token())}
+        return status == 200 and answer == {
+            "challenge": sign(challenge.encode(), self._management.token)
+        }
 
     def send_test(self, *, wait: bool = False) -> Event:
         """Send what the dashboard's test button sends: a state of a car that does not exist."""

@@ -1,38 +1,22 @@
-"""Which Fleetio vehicle is which car, by VIN and by nothing else, and the cars' odometers."""
+"""Which Fleetio vehicle is which car, by VIN and by nothing else."""
 
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from django.db import transaction
 
 from integrations import registry
-from integrations.clients.errors import ClientError, Outcome
-from integrations.clients.fleetio import FleetioVehicle, MeterEntry
-from integrations.clients.readings import ODOMETER
-from integrations.models import OutboxEntry, PortalSettings, Signal, Vehicle
-from integrations.registry import Postponed, Sent
-from integrations.services import activity, outbox
-from integrations.services.measures import KM_PER_MILE
+from integrations.clients.fleetio import FleetioVehicle
+from integrations.models import OutboxEntry, Vehicle
+from integrations.services import activity
 
-logger = logging.getLogger(__name__)
-
-KIND = "fleetio_odometer"
-KM_PER_UNIT = {"km": 1.0, "mi": KM_PER_MILE}
 SEVERAL = "several vehicles with this VIN"
-SAME = 0.05  # meter entries carry one decimal
 
 
 class FleetClient(Protocol):
     def list_vehicles(self) -> list[FleetioVehicle]: ...
-
-    def create_meter_entry(
-        self, *, vehicle_id: int, value: float, recorded_at: datetime
-    ) -> MeterEntry: ...
-
-    def list_meter_entries(self, *, vehicle_id: int, on: date) -> list[MeterEntry]: ...
 
 
 @dataclass(slots=True)
@@ -97,106 +81,3 @@ def write_match(car: Vehicle, found: FleetioVehicle | None, note: str, now: date
         )
         wake.update(next_attempt_at=now)
     Vehicle.objects.filter(pk=car.pk).update(**columns)
-
-
-def queue_odometers(*, now: datetime) -> int:
-    """Write an outbox row for each odometer that is clean and differs from what Fleetio has."""
-    if not PortalSettings.load().send_odometers:
-        return 0
-    known = Signal.objects.filter(
-        code=ODOMETER,
-        value__isnull=False,
-        vehicle__fleetio_id__isnull=False,
-        vehicle__fleetio_meter_unit__in=KM_PER_UNIT,
-    )
-    return sum(_queue(signal, now) for signal in known.select_related("vehicle"))
-
-
-def _queue(signal: Signal, now: datetime) -> bool:
-    if not _differs(signal):
-        return False
-    with transaction.atomic():
-        # Somebody else may queue at the same moment, from an older or a newer reading: the car's
-        # lock, and the reading as it is now, keep the two from cancelling each other.
-        Vehicle.objects.select_for_update().filter(pk=signal.vehicle_id).first()
-        signal = Signal.objects.select_related("vehicle").get(pk=signal.pk)
-        return _differs(signal) and _write_odometer(signal, now)
-
-
-def _differs(signal: Signal) -> bool:
-    car = signal.vehicle
-    if car.fleetio_id is None or car.fleetio_meter_unit not in KM_PER_UNIT or not signal.value:
-        return False
-    sent = car.fleetio_odometer_km
-    unit = car.fleetio_meter_unit
-    return sent is None or abs(in_unit(sent, unit) - in_unit(signal.value, unit)) >= SAME
-
-
-def _write_odometer(signal: Signal, now: datetime) -> bool:
-    """One row for each value; one that was refused is not repeated, one that was cancelled may."""
-    car, recorded_at = signal.vehicle, signal.recorded_at
-    value = in_unit(signal.value or 0, car.fleetio_meter_unit)
-    key = f"odometer:{car.pk}:{car.fleetio_id}:{value:.1f}{car.fleetio_meter_unit}"
-    rows = OutboxEntry.objects.filter(kind=KIND, vehicle=car)
-    same = rows.filter(dedupe_key=key)
-    if same.exclude(state=OutboxEntry.State.CANCELLED).exists() or recorded_at is None:
-        return False
-    same.delete()  # cancelled, so nothing of it ever left the house
-    outbox.cancel(rows, reason="a newer odometer followed", now=now)
-    outbox.enqueue(
-        KIND,
-        dedupe_key=key,
-        payload={
-            "vehicle": car.pk,
-            "fleetio_id": car.fleetio_id,
-            "km": signal.value,
-            "recorded_at": recorded_at.isoformat(),
-        },
-        about=car,
-        vehicle=car,
-        now=now,
-    )
-    return True
-
-
-def in_unit(km: float, unit: str) -> float:
-    """Kilometres as the number a Fleetio meter of this unit shows, with one decimal."""
-    return round(km / KM_PER_UNIT[unit], 1)
-
-
-def deliver_odometer(
-    entry: OutboxEntry, *, client: FleetClient, unclear: bool, now: datetime
-) -> Sent | Postponed:
-    """Handler of an odometer. What is unclear is looked for before it is sent again."""
-    car = Vehicle.objects.filter(pk=entry.payload["vehicle"]).first()
-    if car is None or car.fleetio_id is None or car.fleetio_id != entry.payload["fleetio_id"]:
-        return Sent("not sent: the car is not this Fleetio vehicle any more")
-    if car.fleetio_meter_unit not in KM_PER_UNIT:
-        return Sent(f"not sent: the meter counts {car.fleetio_meter_unit or 'nothing'}")
-    km = float(entry.payload["km"])
-    recorded_at = datetime.fromisoformat(entry.payload["recorded_at"])
-    value = in_unit(km, car.fleetio_meter_unit)
-    written = _look(client, car.fleetio_id, value, recorded_at) if unclear else None
-    if written is None:
-        written = client.create_meter_entry(
-            vehicle_id=car.fleetio_id, value=value, recorded_at=recorded_at
-        )
-    if written.is_void:
-        raise ClientError(
-            f"Fleetio voided the odometer: {written.void_reason or 'no reason given'}",
-            outcome=Outcome.REJECTED,
-        )
-    Vehicle.objects.filter(pk=car.pk, fleetio_id=car.fleetio_id).update(fleetio_odometer_km=km)
-    return Sent(f"{value:,.1f} {car.fleetio_meter_unit} (meter entry {written.id})")
-
-
-def _look(
-    client: FleetClient, fleetio_id: int, value: float, recorded_at: datetime
-) -> MeterEntry | None:
-    # Fleetio files the entry under the day of the account's own zone, which may be a neighbour.
-    for days in (0, -1, 1):
-        on = recorded_at.date() + timedelta(days=days)
-        for entry in client.list_meter_entries(vehicle_id=fleetio_id, on=on):
-            if entry.vehicle_id == fleetio_id and abs(entry.value - value) < SAME:
-                return entry
-    return None

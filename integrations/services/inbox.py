@@ -42,7 +42,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """What becomes a WebhookEvent. The model itself takes longer to make than to store."""
 
     event_id: str
@@ -58,7 +58,7 @@ class _Row:
     error: str = ""
 
 
-_COLUMNS = tuple(column.name for column in fields(_Row))
+_COLUMNS = tuple(column.name for column in fields(Row))
 
 
 def receive(body: bytes, *, signature: str | None, tokens: Sequence[str], now: datetime) -> Answer:
@@ -74,7 +74,7 @@ def receive(body: bytes, *, signature: str | None, tokens: Sequence[str], now: d
         return Answer(401)
     if event is None:
         return Answer(400)
-    _insert(_row(event, body.decode(), now))
+    keep(_row(event, body.decode(), now))
     return Answer(200)
 
 
@@ -85,8 +85,8 @@ def _read(body: bytes) -> Event | None:
         return None
 
 
-def _row(event: Event, body: str, now: datetime) -> _Row:
-    row = _Row(
+def _row(event: Event, body: str, now: datetime) -> Row:
+    row = Row(
         event_id=event.event_id,  # of 80 characters at most, as wide as its columns
         kind=event.kind,
         body=body,
@@ -99,8 +99,10 @@ def _row(event: Event, body: str, now: datetime) -> _Row:
     return row
 
 
-def _insert(row: _Row) -> None:
-    """One round trip: whether a kept connection still lives is not asked beforehand.
+def keep(row: Row) -> None:
+    """Store an event once, however often it comes.
+
+    One round trip: whether a kept connection still lives is not asked beforehand.
 
     One that does not is replaced, and the insert is repeated: the row comes once all the same.
     """
@@ -157,13 +159,13 @@ def _remember_verify(row: WebhookEndpoint, outcome: Verify, now: datetime) -> No
 # --- Refusals ---------------------------------------------------------------------------------
 
 
-def refuse(why: str, *, now: datetime) -> None:
+def refuse(why: str, *, now: datetime, provider: WebhookProvider = SMARTCAR) -> None:
     """Remember that a delivery was refused: once a minute, whatever is thrown at us."""
-    if not once_a_minute("refused"):
+    if not once_a_minute(f"refused:{provider}"):
         return
-    logger.warning("a webhook delivery was refused: %s", why)
+    logger.warning("a webhook delivery of %s was refused: %s", provider.label, why)
     try:
-        rows = WebhookEndpoint.objects.filter(pk=webhook_setup.endpoint().pk)
+        rows = WebhookEndpoint.objects.filter(pk=webhook_setup.endpoint(provider).pk)
         rows.filter(Q(refused_at__isnull=True) | Q(refused_at__lte=now - MINUTE)).update(
             refused_at=now, refused_why=why
         )
@@ -173,4 +175,4 @@ def refuse(why: str, *, now: datetime) -> None:
 
 def once_a_minute(what: str) -> bool:
     """True the first time in this process within a minute."""
-    return cache.add(f"smartcar-webhook:{what}", True, timeout=int(MINUTE.total_seconds()))
+    return cache.add(f"webhook:{what}", True, timeout=int(MINUTE.total_seconds()))

@@ -34,10 +34,10 @@ class Problem:
     to_do: str | Promise
 
 
-def endpoint() -> WebhookEndpoint:
-    """How it goes with Smartcar's webhook."""
-    found = WebhookEndpoint.objects.filter(provider=SMARTCAR).first()
-    return found or WebhookEndpoint.objects.get_or_create(provider=SMARTCAR)[0]
+def endpoint(provider: WebhookProvider = SMARTCAR) -> WebhookEndpoint:
+    """How it goes with a provider's webhook."""
+    found = WebhookEndpoint.objects.filter(provider=provider).first()
+    return found or WebhookEndpoint.objects.get_or_create(provider=provider)[0]
 
 
 @transaction.atomic

@@ -1,61 +1,255 @@
-"""What comes back from Fleetio: an issue that was resolved or closed there ends its alert here."""
+"""What people do with our issues in Fleetio: what ends there ends the alert here, and back.
 
+Records come late, twice and in any order, from lists and from webhooks. Each is judged against
+what is known of the issue; what is older than that is no news, and neither is what we did.
+"""
+
+import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
+from integrations.clients.errors import ClientError
 from integrations.clients.fleetio import FleetioIssue as RemoteIssue
+from integrations.clients.fleetio import Move, ServiceEntry
 from integrations.models import ProviderGate
+from integrations.services import activity
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
-from maintenance.services import acts, services
+from maintenance.services import acts, announcements, fleetio_entries, issues, services
 
+logger = logging.getLogger(__name__)
+
+GATE = "fleetio"
 OVERLAP = timedelta(minutes=10)  # clocks differ, and lists lag
-ENDED = {"resolved", "closed"}
+WATCHED = timedelta(days=120)  # after its end an alert may still be reopened there
+QUIET = timedelta(days=1)  # an issue of which no list told for so long is looked at by itself
+QUIET_AT_ONCE = 10
+LONGEST_NOTE = 1_000
 
 
-class UpdatedIssues(Protocol):
+class EntryClient(Protocol):
+    def get_service_entry(self, entry_id: int) -> ServiceEntry: ...
+
+
+class SyncClient(EntryClient, Protocol):
     def list_issues(
         self, *, vehicle_id: int | None = None, updated_after: datetime | None = None
     ) -> list[RemoteIssue]: ...
 
+    def get_issue(self, issue_id: int) -> RemoteIssue: ...
 
-def bring_back(*, client: UpdatedIssues, now: datetime) -> int:
-    """End the alerts whose issue was resolved or closed in Fleetio; returns how many.
 
-    Looks at what changed since the last complete look. Safe to repeat. Raises ClientError.
+class Change(StrEnum):
+    """What a record from Fleetio meant for the alert."""
+
+    NOTHING = "nothing new"
+    ENDED = "the alert ended"
+    REOPENED = "the alert was reopened"
+    DELETED = "deleted in Fleetio"
+
+
+def bring_back(*, client: SyncClient, now: datetime) -> int:
+    """Take over what became of our issues since the last look; returns how many alerts ended.
+
+    Safe to repeat. Raises ClientError; then the next look begins where this one did.
     """
-    gate, _created = ProviderGate.objects.get_or_create(name="fleetio")
-    open_issues = FleetioIssue.objects.filter(alert__resolved_at__isnull=True)
+    gate, _created = ProviderGate.objects.get_or_create(name=GATE)
+    known = {issue.fleetio_id: issue for issue in watched(now).select_related("alert__vehicle")}
+    if not known:
+        _looked(gate, now)
+        return 0
+    oldest = min(issue.created_at for issue in known.values())
+    since = max(gate.synced_until or oldest, oldest) - OVERLAP
+    until, ended = now, 0
+    for remote in client.list_issues(updated_after=since):
+        if issue := known.get(remote.id):
+            judge = partial(take_over, issue, remote, client=client, now=now)
+            change = _guarded(issue, judge)
+            ended += change is Change.ENDED
+            if change is None:  # it is looked at again; without its time all are
+                until = min(until, remote.updated_at or since)
+    _looked(gate, until)
+    return ended + _look_at_quiet(client, now)
+
+
+def watched(now: datetime) -> QuerySet[FleetioIssue]:
+    """The issues that matter: of alerts that are open, or ended not long ago."""
+    lately = Q(alert__resolved_at__isnull=True) | Q(alert__resolved_at__gte=now - WATCHED)
+    return FleetioIssue.objects.filter(lately).exclude(state=issues.DELETED)
+
+
+def _looked(gate: ProviderGate, until: datetime) -> None:
+    rows = ProviderGate.objects.filter(pk=gate.pk)
+    rows.filter(Q(synced_until__isnull=True) | Q(synced_until__lt=until)).update(synced_until=until)
+
+
+def _guarded(issue: FleetioIssue, judge: Callable[[], Change]) -> Change | None:
+    """None when a fault of ours is in the way: it must not stop the other issues."""
+    try:
+        return judge()
+    except ClientError:
+        raise  # a limit, or Fleetio is away: the others would fare no better
+    except Exception:
+        logger.exception("Fleetio issue %s could not be taken over", issue.fleetio_id)
+        return None
+
+
+def _look_at_quiet(client: SyncClient, now: datetime) -> int:
+    """No list tells of an issue that was deleted: some are looked at one by one."""
+    quiet = (
+        watched(now)
+        .filter(alert__resolved_at__isnull=True)
+        .filter(Q(checked_at__isnull=True) | Q(checked_at__lt=now - QUIET))
+        .select_related("alert__vehicle")
+        .order_by("checked_at", "pk")
+    )
     ended = 0
-    if open_issues.exists():
-        known = {issue.fleetio_id: issue for issue in open_issues.select_related("alert__vehicle")}
-        oldest = min(issue.created_at for issue in known.values())
-        since = max(gate.synced_until or oldest, oldest) - OVERLAP
-        for remote in client.list_issues(updated_after=since):
-            if remote.id in known:
-                ended += _take_over(known[remote.id], remote, now)
-    ProviderGate.objects.filter(pk=gate.pk).update(synced_until=now)
+    for issue in quiet[:QUIET_AT_ONCE]:
+        # Whatever comes of it, the next run looks at others.
+        FleetioIssue.objects.filter(pk=issue.pk).update(checked_at=now)
+        look = partial(look_at, issue, client=client, now=now)
+        ended += _guarded(issue, look) is Change.ENDED
     return ended
 
 
-@transaction.atomic
-def _take_over(issue: FleetioIssue, remote: RemoteIssue, now: datetime) -> bool:
-    state = remote.state.lower()
-    # A list overlaps with the one before: what ended the alert once must not end its return.
-    is_old_news = state == issue.state and issue.alert.times_opened > 1
-    FleetioIssue.objects.filter(pk=issue.pk).update(state=state[:20], checked_at=now)
-    if state not in ENDED or is_old_news:
+def look_at(issue: FleetioIssue, *, client: SyncClient, now: datetime) -> Change:
+    """Ask for the issue as it is now, and take that over. Raises ClientError."""
+    try:
+        remote = client.get_issue(issue.fleetio_id)
+    except ClientError as exc:
+        if exc.status_code != 404:
+            raise
+        return Change.DELETED if issues.note_deleted(issue, now=now) else Change.NOTHING
+    return take_over(issue, remote, client=client, now=now)
+
+
+def take_over(
+    issue: FleetioIssue, remote: RemoteIssue, *, client: EntryClient, now: datetime
+) -> Change:
+    """Let the alert follow its issue. Safe to repeat, in any order."""
+    known = FleetioIssue.objects.select_related("alert").filter(pk=issue.pk).first()
+    if known is None:
+        return Change.NOTHING
+    entry = None
+    if _is_news(known, remote) and _restarts(known.alert, remote):
+        entry = _resolving_entry(remote, client)  # no transaction is open during a call
+    with transaction.atomic():
+        return _take_over(known, remote, entry, now)
+
+
+def _is_news(known: FleetioIssue, remote: RemoteIssue) -> bool:
+    is_older = known.changed_at and remote.updated_at and remote.updated_at < known.changed_at
+    return not is_older and remote.state != known.state
+
+
+def _restarts(alert: Alert, remote: RemoteIssue) -> bool:
+    return alert.kind == Rule.Kind.SERVICE_INTERVAL and remote.state in issues.ENDED
+
+
+def _resolving_entry(remote: RemoteIssue, client: EntryClient) -> ServiceEntry | None:
+    """The service entry by which it was resolved, if there is one that can be read."""
+    if remote.resolvable_id is None or "service" not in remote.resolvable_type.lower():
+        return None
+    try:
+        return client.get_service_entry(remote.resolvable_id)
+    except ClientError as exc:
+        if exc.status_code in (403, 404):
+            return None
+        raise
+
+
+def _take_over(
+    issue: FleetioIssue, remote: RemoteIssue, entry: ServiceEntry | None, now: datetime
+) -> Change:
+    alert = acts.locked(issue.alert)
+    issue = FleetioIssue.objects.select_for_update().get(pk=issue.pk)
+    is_news, was = _is_news(issue, remote), issue.state
+    issues.note_state(issue, remote, now=now)
+    if not is_news or (was in issues.ENDED) == (remote.state in issues.ENDED):
+        return Change.NOTHING
+    if remote.state in issues.ENDED:
+        return _end(alert, issue, remote, entry, now)
+    return _reopen(alert, issue, now)
+
+
+def _end(
+    alert: Alert,
+    issue: FleetioIssue,
+    remote: RemoteIssue,
+    entry: ServiceEntry | None,
+    now: datetime,
+) -> Change:
+    if alert.resolved_at:  # what we did ourselves, or a person after us
+        if alert.flapping_since:
+            announcements.settle(alert, now=now)  # nobody waits for it to come back
+        return Change.NOTHING
+    ended_at = remote.resolved_at or remote.closed_at or remote.updated_at or now
+    if _came_back_after(alert, ended_at):
+        issues.ask_to_move(alert, Move.REOPEN, now=now)
+        return Change.NOTHING
+    note = (remote.resolved_note or remote.closed_note)[:LONGEST_NOTE]
+    acts.resolve(alert, now=now, how=Alert.Resolution.FLEETIO, note=note)
+    if alert.vehicle and _restarts(alert, remote):
+        _record_service(alert, issue, ended_at, entry, now)
+    return Change.ENDED
+
+
+def _came_back_after(alert: Alert, ended_at: datetime) -> bool:
+    """Whether the end belongs to an earlier life of the alert: the car reported it again since."""
+    if alert.times_opened < 2 or not alert.last_firing_at:
         return False
-    alert = issue.alert
-    if state == "resolved" and alert.kind == Rule.Kind.SERVICE_INTERVAL and alert.vehicle:
-        # Resolved there means serviced: the interval starts again.
-        services.record(
-            alert.vehicle,
-            topic=alert.topic,
-            source=ServiceRecord.Source.FLEETIO,
-            note=f"Fleetio issue {issue}",
-            now=now,
-        )
-    acts.resolve(alert, now=now, how=Alert.Resolution.FLEETIO)
-    return True
+    returned_at = alert.reported_at
+    if alert.returns:
+        returned_at = datetime.fromisoformat(alert.returns[-1])
+    return bool(returned_at and returned_at > ended_at and alert.last_firing_at > ended_at)
+
+
+def _record_service(
+    alert: Alert,
+    issue: FleetioIssue,
+    ended_at: datetime,
+    entry: ServiceEntry | None,
+    now: datetime,
+) -> None:
+    """The interval starts again: as the service entry says, else on the day of the end."""
+    car = alert.vehicle
+    if car is None:
+        return
+    done_at = (entry.completed_at if entry else None) or ended_at
+    if entry is not None and car.services.filter(
+        topic=alert.topic, reference=fleetio_entries.reference(entry.id)
+    ):
+        return  # taken over as a service entry already
+    services.record(
+        car,
+        topic=alert.topic,
+        source=ServiceRecord.Source.FLEETIO,
+        odometer_km=fleetio_entries.odometer_km(car, entry) if entry else None,
+        done_on=timezone.localdate(min(done_at, now)),
+        note=f"Fleetio issue {issue}",
+        reference=reference(issue),
+        now=now,
+    )
+
+
+def reference(issue: FleetioIssue) -> str:
+    """What a service record is taken from when its issue ended."""
+    return f"issue:{issue.fleetio_id}"
+
+
+def _reopen(alert: Alert, issue: FleetioIssue, now: datetime) -> Change:
+    if not alert.resolved_at:
+        return Change.NOTHING
+    if not acts.reopen(alert, now=now, name="Fleetio"):
+        text = f"Fleetio issue {issue} was reopened, but another alert is about the same"
+        activity.record(text, now=now, about=alert, vehicle=alert.vehicle)
+        return Change.NOTHING
+    if alert.vehicle:
+        services.withdraw(alert.vehicle, reference=reference(issue), now=now)
+    return Change.REOPENED

@@ -1,28 +1,37 @@
-"""One alert makes one Fleetio issue.
+"""One alert has one Fleetio issue, which follows what becomes of the alert.
 
-Fleetio knows no idempotency key, so our marker in the description is looked for whenever an
-earlier attempt may have arrived. Only one sender at a time works on the account.
+What is to be said or done there is a row of the outbox, written in the transaction that decided
+it. The rows about one alert go out in the order in which they were written.
 """
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Any
 
-from django.core.cache import cache
+from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils.crypto import salted_hmac
 
+from integrations import registry
 from integrations.clients.fleetio import FleetioIssue as RemoteIssue
-from integrations.clients.fleetio import IssueDraft, Priority
-from integrations.models import OutboxEntry, PortalSettings
+from integrations.clients.fleetio import Move
+from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
 from integrations.services import activity, outbox
 from maintenance.models import Alert, FleetioIssue, FromStage, Rule
-from maintenance.services import wording
+from maintenance.services import issue_words
 
 KIND = "fleetio_issue"
-UNMATCHED_WAIT = timedelta(hours=1)
-PRIORITIES_KEPT = 3600
+COMMENT = "fleetio_comment"
+MOVE = "fleetio_move"
+
+OPEN, DELETED = "open", "deleted"
+ENDED = {"resolved", "closed"}
+SHORTLY = timedelta(seconds=10)
+LONGEST_TURN = timedelta(minutes=15)
+
+State = OutboxEntry.State
 
 
 class IssueEvent(StrEnum):
@@ -36,123 +45,152 @@ class IssueEvent(StrEnum):
     WAIVED = "waived"
 
 
+_MOVES = {Rule.OnClear.RESOLVE: Move.RESOLVE, Rule.OnClear.CLOSE: Move.CLOSE}
+
+
+# --- What is decided --------------------------------------------------------------------------
+
+
 def follow(alert: Alert, *, event: IssueEvent, now: datetime) -> None:
-    """Write the outbox rows by which Fleetio hears of it. In the caller's transaction."""
-    rule = alert.rule
-    if rule is None or event in {IssueEvent.CLEARED, IssueEvent.WAIVED}:
+    """Write the rows by which Fleetio hears of it. In the caller's transaction.
+
+    What is there for the first time gets its issue, when the rule asks for one at this stage. What
+    is there again goes on in the issue it has. When it is over, the rule's `on_clear` says what
+    becomes of the issue. Where there is none, nobody is told.
+    """
+    if alert.vehicle_id is None:
         return
-    if FromStage(rule.issue_from_stage).covers(alert.stage):
-        _enqueue(alert, now)
+    if event in {IssueEvent.CLEARED, IssueEvent.WAIVED}:
+        if _may_have_issue(alert):
+            _over(alert, event, now)
+    elif _asks_for_issue(alert) and not _want(alert, now):
+        _goes_on(alert, event, now)
 
 
-def cancel(alert: Alert, *, reason: str, now: datetime) -> None:
-    """What Fleetio has not been told yet it need not hear."""
-    outbox.cancel(outbox.entries_about(alert).filter(kind=KIND), reason=reason, now=now)
+def _asks_for_issue(alert: Alert) -> bool:
+    rule = alert.rule
+    return rule is not None and FromStage(rule.issue_from_stage).covers(alert.stage)
 
 
-def _enqueue(alert: Alert, now: datetime) -> None:
-    entry = outbox.enqueue(
-        KIND,
-        dedupe_key=f"issue:{alert.pk}",
-        payload={"alert": alert.pk},
+def _want(alert: Alert, now: datetime) -> bool:
+    """Have the issue made. False when it is made, or being made, already."""
+    entry = entries(alert).filter(kind=KIND).first()
+    if entry is None:
+        outbox.enqueue(
+            KIND,
+            dedupe_key=f"issue:{alert.pk}",
+            payload={"alert": alert.pk},
+            about=alert,
+            vehicle=alert.vehicle,
+            now=now,
+        )
+        return True
+    dropped = entry.state in {State.CANCELLED, State.DONE}
+    if not dropped or FleetioIssue.objects.filter(alert=alert).exists():
+        return False
+    # The alert was over before its issue was made; now it is back and needs one.
+    _revive(entry, now)
+    return True
+
+
+def _revive(entry: OutboxEntry, now: datetime) -> None:
+    tried = entry.started_at is not None
+    OutboxEntry.objects.filter(pk=entry.pk).update(
+        state=State.UNKNOWN if tried else State.PENDING,
+        attempts=0,
+        next_attempt_at=now,
+        finished_at=None,
+        last_error="",
+        result="",
+    )
+
+
+def _may_have_issue(alert: Alert) -> bool:
+    issue = FleetioIssue.objects.filter(alert=alert).first()
+    if issue is not None:
+        return issue.state != DELETED
+    return entries(alert).filter(kind=KIND, state__in=outbox.UNFINISHED).exists()
+
+
+def _goes_on(alert: Alert, event: IssueEvent, now: datetime) -> None:
+    issue = FleetioIssue.objects.filter(alert=alert).first()
+    if issue is not None and (issue.state == DELETED or _was_said_there(issue, now)):
+        return
+    if alert.times_opened > 1:
+        if event is IssueEvent.OPENED:
+            event = IssueEvent.RETURNED
+        ask_to_move(alert, Move.REOPEN, now=now)
+    _comment(alert, event, now)
+
+
+def _was_said_there(issue: FleetioIssue, now: datetime) -> bool:
+    """Whether it is Fleetio's own news that the issue is open: at this moment it is taken over."""
+    return issue.state not in ENDED and issue.checked_at == now
+
+
+def _over(alert: Alert, event: IssueEvent, now: datetime) -> None:
+    if FleetioIssue.objects.filter(alert=alert, state__in=ENDED).exists():
+        return  # it ended there: whoever ended it knows
+    _comment(alert, event, now)
+    policy = Rule.OnClear(alert.rule.on_clear) if alert.rule else Rule.OnClear.COMMENT
+    if event is IssueEvent.CLEARED and policy in _MOVES:
+        ask_to_move(alert, _MOVES[policy], now=now)
+
+
+def _comment(alert: Alert, event: IssueEvent, now: datetime) -> None:
+    _enqueue(
+        COMMENT,
+        alert,
+        f"comment:{alert.pk}:{alert.times_opened}:{event}:{alert.stage}",
+        {"event": event.value, "facts": issue_words.facts(alert, event.value)},
+        now,
+    )
+
+
+def ask_to_move(alert: Alert, move: Move, *, now: datetime) -> None:
+    """Have the issue closed, resolved or opened again, once in this life of the alert."""
+    event = IssueEvent.RETURNED if move is Move.REOPEN else IssueEvent.CLEARED
+    _enqueue(
+        MOVE,
+        alert,
+        f"move:{alert.pk}:{alert.times_opened}:{move}",
+        {"move": move.value, "facts": issue_words.facts(alert, event.value)},
+        now,
+    )
+
+
+def _enqueue(kind: str, alert: Alert, key: str, payload: dict[str, Any], now: datetime) -> None:
+    outbox.enqueue(
+        kind,
+        dedupe_key=key,
+        payload={
+            "alert": alert.pk,
+            "stage": alert.stage,
+            "life": alert.times_opened,
+            **payload,
+        },
         about=alert,
         vehicle=alert.vehicle,
         now=now,
     )
-    dropped = entry.state in {OutboxEntry.State.CANCELLED, OutboxEntry.State.DONE}
-    if dropped and not FleetioIssue.objects.filter(alert=alert).exists():
-        # The alert was over before its issue was made; now it is back and needs one.
-        tried = entry.started_at is not None
-        OutboxEntry.objects.filter(pk=entry.pk).update(
-            state=OutboxEntry.State.UNKNOWN if tried else OutboxEntry.State.PENDING,
-            next_attempt_at=now,
-            finished_at=None,
-            last_error="",
-            result="",
-        )
 
 
-class IssueClient(Protocol):
-    def list_priorities(self) -> list[Priority]: ...
-
-    def create_issue(self, draft: IssueDraft) -> RemoteIssue: ...
-
-    def get_issue(self, issue_id: int) -> RemoteIssue: ...
-
-    def list_issues(
-        self, *, vehicle_id: int | None = None, updated_after: datetime | None = None
-    ) -> list[RemoteIssue]: ...
+def cancel(alert: Alert, *, reason: str, now: datetime) -> None:
+    """What Fleetio has not been told yet it need not hear."""
+    outbox.cancel(entries(alert), reason=reason, now=now)
 
 
-def deliver(
-    entry: OutboxEntry, *, client: IssueClient, unclear: bool, now: datetime
-) -> Sent | Postponed:
-    """Handler of an alert's issue: find it when it may exist already, else create it."""
-    alert = (
-        Alert.objects.select_related("vehicle", "rule").filter(pk=entry.payload["alert"]).first()
-    )
-    if alert is None or alert.vehicle is None:
-        return Sent("not sent: the alert was deleted")
-    known = FleetioIssue.objects.filter(alert=alert).first()
-    if known is not None:
-        return Sent(f"issue {known}")
-    vehicle_id = alert.vehicle.fleetio_id
-    if vehicle_id is None:
-        note = alert.vehicle.fleetio_note or "not matched yet"
-        return Postponed(now + UNMATCHED_WAIT, f"The car is not in Fleetio: {note}")
-    remote = _find_earlier(entry, client, alert, vehicle_id) if unclear else None
-    if remote is None and alert.resolved_at:
-        return Sent("not sent: the alert is over")
-    if remote is None:
-        _note_vehicle(entry, vehicle_id)
-        remote = client.create_issue(draft(alert, vehicle_id, _priority_id(client, alert.rule)))
-    return _remember(alert, remote, now)
+def entries(alert: Alert) -> QuerySet[OutboxEntry]:
+    """All that Fleetio was or is to be told of the alert."""
+    return outbox.entries_about(alert).filter(lane=registry.FLEETIO)
 
 
-@transaction.atomic  # an issue that is known and not written down would stay so
-def _remember(alert: Alert, remote: RemoteIssue, now: datetime) -> Sent:
-    issue, created = FleetioIssue.objects.get_or_create(
-        alert=alert,
-        defaults={
-            "fleetio_id": remote.id,
-            "number": remote.number,
-            "state": remote.state,
-            "created_at": now,
-            "checked_at": now,
-        },
-    )
-    if created:
-        activity.record(
-            f"Fleetio issue {issue}: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle
-        )
-    return Sent(f"issue {issue}")
+def is_over(alert: Alert) -> bool:
+    """What comes and goes is over only when it has stayed away."""
+    return alert.resolved_at is not None and alert.flapping_since is None
 
 
-def _note_vehicle(entry: OutboxEntry, vehicle_id: int) -> None:
-    """Remember under which Fleetio vehicle the issue is made: the car may be matched anew."""
-    if entry.payload.get("fleetio_id") != vehicle_id:
-        entry.payload["fleetio_id"] = vehicle_id
-        OutboxEntry.objects.filter(pk=entry.pk).update(payload=entry.payload)
-
-
-def _find_earlier(
-    entry: OutboxEntry, client: IssueClient, alert: Alert, vehicle_id: int
-) -> RemoteIssue | None:
-    for wanted in dict.fromkeys([entry.payload.get("fleetio_id") or vehicle_id, vehicle_id]):
-        if remote := find(client, alert, wanted):
-            return remote
-    return None
-
-
-def find(client: IssueClient, alert: Alert, vehicle_id: int) -> RemoteIssue | None:
-    """The issue that carries this alert's marker, if an earlier attempt made one."""
-    wanted = marker(alert)
-    for row in client.list_issues(vehicle_id=vehicle_id):
-        # Rows of a list may come without their description.
-        issue = row if row.description else client.get_issue(row.id)
-        if wanted in issue.description:
-            return issue
-    return None
+# --- What the handlers share ------------------------------------------------------------------
 
 
 def marker(alert: Alert) -> str:
@@ -161,42 +199,66 @@ def marker(alert: Alert) -> str:
     return f"FP-{alert.pk}-{digest[:12]}"
 
 
-def draft(alert: Alert, vehicle_id: int, priority_id: int | None) -> IssueDraft:
-    """The issue as a mechanic reads it: what, since when, why, and where it came from."""
-    unit = PortalSettings.load().distance_unit
-    lines = wording.explain(alert.kind, alert.evidence, unit)
-    recorded = alert.reported_at or alert.opened_at or alert.pending_since
-    description = "\n".join(
-        [
-            f"{alert.summary} ({alert.get_stage_display()}).",
-            "",
-            *(f"{line.name}: {line.text}" for line in lines),
-            f"Recorded by the car: {recorded:%Y-%m-%d %H:%M} UTC",
-            "",
-            f"Raised by Fleet Portal. Reference {marker(alert)}",
-        ]
-    )
-    return IssueDraft(
-        vehicle_id=vehicle_id,
-        summary=f"{alert.summary} ({alert.get_stage_display().lower()})"
-        if alert.kind == Rule.Kind.SERVICE_INTERVAL
-        else alert.summary,
-        description=description,
-        reported_at=recorded,
-        priority_id=priority_id,
-    )
+def turn(entry: OutboxEntry, *, now: datetime) -> FleetioIssue | Sent | Postponed:
+    """The issue that the row is about, once its turn has come; else why it is not sent."""
+    alert = Alert.objects.filter(pk=entry.payload["alert"]).first()
+    if alert is None:
+        return Sent("not sent: the alert was deleted")
+    earlier = entries(alert).filter(pk__lt=entry.pk, state__in=outbox.UNFINISHED)
+    if first := earlier.order_by("pk").first():
+        until = max(now + SHORTLY, first.next_attempt_at, first.lease_until or now)
+        return Postponed(
+            min(until, now + LONGEST_TURN), "An earlier message about this alert comes first"
+        )
+    issue = FleetioIssue.objects.select_related("alert__vehicle").filter(alert=alert).first()
+    if issue is None:
+        return Sent("not sent: there is no issue")
+    if issue.state == DELETED:
+        return Sent("not sent: the issue was deleted in Fleetio")
+    return issue
 
 
-def _priority_id(client: IssueClient, rule: Rule | None) -> int | None:
-    """The account's id for the rule's priority, by alias or name; None when it has none."""
-    wanted = rule.priority if rule else Rule.Priority.NONE
-    if wanted == Rule.Priority.NONE:
-        return None
-    known: dict[str, int] | None = cache.get("fleetio-priorities")
-    if known is None:
-        known = {}
-        for priority in client.list_priorities():
-            for name in (priority.name, priority.alias):
-                known[(name or "").strip().lower().replace(" ", "_")] = priority.id
-        cache.set("fleetio-priorities", known, PRIORITIES_KEPT)
-    return known.get(wanted)
+def note_state(issue: FleetioIssue, remote: RemoteIssue, *, now: datetime) -> None:
+    """Remember where the issue stands, unless something newer is known already."""
+    known = Q(changed_at__isnull=True)
+    columns: dict[str, Any] = {"state": remote.state[:20], "checked_at": now}
+    if remote.updated_at is not None:
+        known |= Q(changed_at__lte=remote.updated_at)
+        columns["changed_at"] = remote.updated_at
+    FleetioIssue.objects.filter(known, pk=issue.pk).update(**columns)
+
+
+@transaction.atomic
+def note_deleted(issue: FleetioIssue, *, now: datetime) -> bool:
+    """The issue is no more in Fleetio. The alert goes on; a person may ask for a new issue."""
+    rows = FleetioIssue.objects.filter(pk=issue.pk).exclude(state=DELETED)
+    if not rows.update(state=DELETED, checked_at=now):
+        return False
+    alert = issue.alert
+    activity.record(
+        f"Fleetio issue {issue} was deleted in Fleetio", now=now, about=alert, vehicle=alert.vehicle
+    )
+    return True
+
+
+@transaction.atomic
+def make_again(issue: FleetioIssue, *, now: datetime, user: User) -> bool:
+    """A person wants a new issue in the place of one that was deleted in Fleetio.
+
+    False when it was not deleted, or the alert is over.
+    """
+    alert = issue.alert
+    entry = entries(alert).filter(kind=KIND).first()
+    if alert.resolved_at or entry is None:
+        return False
+    if not FleetioIssue.objects.filter(pk=issue.pk, state=DELETED).delete()[0]:
+        return False
+    _revive(entry, now)
+    activity.record(
+        "A new issue is to be made in Fleetio",
+        now=now,
+        about=alert,
+        vehicle=alert.vehicle,
+        user=user,
+    )
+    return True

@@ -11,8 +11,15 @@ from django.core.management import call_command
 from fleetportal import clock
 from integrations import conf, registry
 from integrations.models import ConnectLink, OAuthToken, OutboxEntry, Vehicle
-from integrations.services import connect_links, connections, fleetio_vehicles, tokens
+from integrations.services import (
+    connect_links,
+    connections,
+    fleetio_odometers,
+    fleetio_vehicles,
+    tokens,
+)
 from integrations.services.measures import KM_PER_MILE
+from maintenance.models import Rule
 from maintenance.services import evaluation
 from tests import factories
 from tests.maintenance import cars
@@ -105,7 +112,15 @@ def wear_out(_: int, vin: str, km: float | None) -> None:
     car = Vehicle.objects.get(vin=vin)
     cars.say(car, now - timedelta(hours=12), oil=14, now=now)
     cars.say(car, now, oil=14, km=km)
-    fleetio_vehicles.queue_odometers(now=now)
+    fleetio_odometers.queue_odometers(now=now)
+
+
+@job
+def go_through(_: int, vin: str) -> None:
+    """The car's oil was worn and its issue made; now it is changed, so the issue is to follow."""
+    now = clock.now()
+    Rule.objects.update(on_clear=Rule.OnClear.RESOLVE)
+    cars.say(Vehicle.objects.get(vin=vin), now, oil=95, now=now)
 
 
 @job
@@ -137,7 +152,7 @@ def queue_a_backlog(_: int, vin: str, km: float, count: int) -> None:
     tenth = 0.1 * KM_PER_MILE
     OutboxEntry.objects.bulk_create(
         OutboxEntry(
-            kind=fleetio_vehicles.KIND,
+            kind=fleetio_odometers.KIND,
             lane=registry.FLEETIO,
             dedupe_key=f"backlog:{n}",
             vehicle=car,

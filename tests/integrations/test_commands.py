@@ -23,7 +23,7 @@ from integrations.models import (
     VehicleGroup,
 )
 from integrations.sandbox.faults import dropped_before
-from integrations.services import connect_links, delivery, fleetio_vehicles, link_mails
+from integrations.services import connect_links, delivery, fleetio_odometers, link_mails
 from tests.factories import make_outbox_entry, make_signal, make_token, make_vehicle
 from tests.integrations.world import World, running, without_rules
 
@@ -263,7 +263,7 @@ def queue_odometer(world: World, value: float = 400_000.0) -> None:
     )
     car.signals.all().delete()
     make_signal(vehicle=car, value=value, recorded_at=world.now)
-    fleetio_vehicles.queue_odometers(now=world.now)
+    fleetio_odometers.queue_odometers(now=world.now)
 
 
 def test_deliver_makes_one_attempt_at_each_due_row(world: World) -> None:

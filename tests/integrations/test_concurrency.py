@@ -29,7 +29,7 @@ from integrations.services import (
     connection_status,
     connections,
     delivery,
-    fleetio_vehicles,
+    fleetio_odometers,
     gates,
     leases,
     link_mails,
@@ -468,7 +468,7 @@ def test_odometers_queued_by_two_syncs_at_once_are_queued_once() -> None:
     car = make_vehicle(fleetio_id=1, fleetio_meter_unit="mi")
     make_signal(vehicle=car, code=ODOMETER, value=1000.0)
 
-    results = together(4, lambda _: fleetio_vehicles.queue_odometers(now=NOW))
+    results = together(4, lambda _: fleetio_odometers.queue_odometers(now=NOW))
 
     assert errors(results) == []
     assert OutboxEntry.objects.count() == 1

@@ -196,7 +196,7 @@ def test_a_match_made_while_the_fleet_is_listed_stays(
             deliver(world)
             return []
 
-    fleetio_vehicles.match(client=Listing(), now=world.now)  # type: ignore[arg-type]
+    fleetio_vehicles.match(client=Listing(), now=world.now)
 
     car.refresh_from_db()
     assert car.fleetio_id == rows(world)[0]["id"]

@@ -12,7 +12,7 @@ from integrations import tasks
 from integrations.clients.readings import ODOMETER
 from integrations.models import Connection, Heartbeat, OAuthToken, OutboxEntry, Signal, Vehicle
 from integrations.sandbox.faults import bad_gateway
-from integrations.services import connection_status, fleetio_vehicles, link_mails
+from integrations.services import connection_status, fleetio_odometers, link_mails
 from tests.factories import make_signal, make_vehicle
 from tests.integrations.world import World, running, without_rules
 
@@ -132,11 +132,14 @@ def test_each_lane_delivers_its_own(world: World) -> None:
     known = world.sandbox.fleetio.records.rows("vehicles")[0]
     car = make_vehicle(fleetio_id=known["id"], fleetio_meter_unit="mi")
     make_signal(vehicle=car, value=400_000.0)
-    fleetio_vehicles.queue_odometers(now=world.now)
+    fleetio_odometers.queue_odometers(now=world.now)
 
     assert tasks.deliver_mail() == 1
     assert len(mail.outbox) == 1
     assert OutboxEntry.objects.get(lane="fleetio").state == "pending"
+    tasks.deliver_fleetio()
+    assert OutboxEntry.objects.get(lane="fleetio").state == "pending", "others may still join it"
+    world.pass_time(seconds=30)
     tasks.deliver_fleetio()
     assert OutboxEntry.objects.get(lane="fleetio").state != "pending"
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from fleetportal import clock
 from integrations.clients import readings as codes
-from integrations.models import PortalSettings, Signal, Vehicle, VehicleGroup
+from integrations.models import OutboxEntry, PortalSettings, Signal, Vehicle, VehicleGroup
 from maintenance.admin import rule_words
 from maintenance.admin.rule_form import OWNED
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
@@ -432,6 +432,28 @@ def test_without_an_account_token_the_way_says_so(admin_client: Client, settings
 
     assert answer["Location"] == change(issue)
     assert "FLEETIO_ACCOUNT_TOKEN" in said(answer)
+
+
+def test_a_person_may_want_a_new_issue_for_one_that_was_deleted(admin_client: Client) -> None:
+    deleted, there = make.make_issue(state="deleted", fault_id=77), make.make_issue(state="open")
+    for issue in (deleted, there):
+        make.make_outbox_entry(
+            about=issue.alert, kind="fleetio_issue", lane="fleetio", state="done", started_at=NOW
+        )
+    page = admin_client.get(change(deleted)).content.decode()
+    assert "Deleted in Fleetio" in page
+    assert "77" in page
+    ask = {
+        "action": "make_again",
+        ACTION_CHECKBOX_NAME: [deleted.pk, there.pk],
+    }
+    url = reverse("admin:maintenance_fleetioissue_changelist")
+    assert "Make new issues" in admin_client.post(url, ask).content.decode()
+    admin_client.post(url, ask | {"confirmed": "1"})
+
+    assert list(FleetioIssue.objects.all()) == [there]
+    revived = OutboxEntry.objects.get(object_id=deleted.alert.pk)
+    assert (revived.state, revived.finished_at) == ("unknown", None)
 
 
 # --- Services ---------------------------------------------------------------------------------

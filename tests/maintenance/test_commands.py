@@ -123,7 +123,8 @@ def test_sync_says_what_was_matched_queued_and_ended(sandbox: Sandbox, car: Vehi
     assert code == 0
     assert lines == [
         f"not in Fleetio: {car} {car.vin}",
-        "1 vehicles matched, 1 not, 1 odometers queued, 0 alerts ended by Fleetio",
+        "1 vehicles matched, 1 not, 1 odometers queued, 0 alerts ended by Fleetio,"
+        " 0 services recorded",
     ]
 
 

@@ -15,7 +15,7 @@ from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_befo
 from integrations.services import delivery, fleetio_vehicles, outbox
 from integrations.services.delivery import DeliveryCount
 from maintenance.models import Alert, FleetioIssue, Rule
-from maintenance.services import acts, issues
+from maintenance.services import acts, issue_creation, issues
 from tests.factories import NOW, make_alert, make_vehicle
 from tests.maintenance.cars import HOUR, add_default_rules, open_alert, say
 
@@ -148,7 +148,7 @@ def test_a_worker_that_dies_after_the_answer_is_followed_by_one_that_finds_the_i
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(issues, "_remember", die)
+        patch.setattr(issue_creation, "_remember", die)
         with pytest.raises(KeyboardInterrupt):
             deliver()
     assert entry().state == "sending"
@@ -169,7 +169,7 @@ def test_the_marker_is_found_among_other_issues_and_without_descriptions_in_the_
 
     other = make_alert(vehicle=make_vehicle(), topic="other")
     client = conf.get_fleetio_client()
-    client.create_issue(issues.draft(other, car.fleetio_id or 0, None))
+    client.create_issue(issue_creation.draft(other, car, car.fleetio_id or 0))
     open_alert(car)
     sandbox.fleetio.faults.add(dropped_after(**POST))
     only_list: dict[str, Any] = {"method": "GET", "pattern": r"/issues$", "times": FOREVER}
@@ -195,7 +195,7 @@ def test_an_unmatched_car_waits_and_is_woken_by_the_match(sandbox: Sandbox) -> N
     deliver()
 
     assert (entry().state, entry().attempts) == ("pending", 0)
-    assert entry().next_attempt_at == NOW + issues.UNMATCHED_WAIT
+    assert entry().next_attempt_at == NOW + issue_creation.UNMATCHED_WAIT
     assert entry().last_error == "The car is not in Fleetio: not matched yet"
     assert len(sandbox.fleetio.requests) == 0
 
@@ -338,10 +338,10 @@ def test_priorities_are_asked_for_once_in_a_while(sandbox: Sandbox, car: Vehicle
 def test_distances_in_an_issue_are_in_the_portals_unit(sandbox: Sandbox) -> None:
     evidence = {"odometer_km": 80467.2, "due_odometer_km": 80000.0, "due_on": "2026-03-01"}
     alert = make_alert(evidence=evidence, reported_at=None)
-    assert "Odometer: 50,000 mi" in issues.draft(alert, 1, None).description
+    assert "Odometer: 50,000 mi" in issue_creation.draft(alert, alert.vehicle, 1).description
 
     PortalSettings(distance_unit="km").save()
-    draft = issues.draft(alert, 1, None)
+    draft = issue_creation.draft(alert, alert.vehicle, 1)
     assert "Odometer: 80,467 km" in draft.description
     assert "Due on: " in draft.description
     assert draft.reported_at == NOW

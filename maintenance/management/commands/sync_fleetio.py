@@ -6,8 +6,8 @@ from fleetportal import clock
 from integrations import conf
 from integrations.clients.errors import ClientError, Outcome
 from integrations.management.base import PortalCommand
-from integrations.services import fleetio_vehicles
-from maintenance.services import fleetio_sync
+from integrations.services import fleetio_odometers, fleetio_vehicles
+from maintenance.services import fleetio_entries, fleetio_sync
 
 
 class Command(PortalCommand):
@@ -22,13 +22,15 @@ class Command(PortalCommand):
             matched = fleetio_vehicles.match(client=client, now=now)
             for vehicle in matched.unmatched:
                 self.stdout.write(f"not in Fleetio: {vehicle} {vehicle.vin or ''}")
-            queued = fleetio_vehicles.queue_odometers(now=now)
+            queued = fleetio_odometers.queue_odometers(now=now)
             ended = fleetio_sync.bring_back(client=client, now=now)
+            recorded = fleetio_entries.bring_back(client=client, now=now)
         except ClientError as exc:
             at_limit = exc.outcome in {Outcome.WAIT, Outcome.WAIT_ALL}
             self.summary(f"Stopped: {exc}", failed=not at_limit)
             return
         self.summary(
             f"{matched.matched} vehicles matched, {len(matched.unmatched)} not,"
-            f" {queued} odometers queued, {ended} alerts ended by Fleetio"
+            f" {queued} odometers queued, {ended} alerts ended by Fleetio,"
+            f" {recorded} services recorded"
         )

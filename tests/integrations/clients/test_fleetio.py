@@ -3,16 +3,15 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, timedelta, timezone
 from typing import Any
 
 import pytest
 import responses
 from responses import matchers
 
-from integrations.clients.errors import ClientError, Outcome
+from integrations.clients.errors import Outcome
 from integrations.clients.fleetio import (
-    FleetioClient,
     FleetioIssue,
     FleetioVehicle,
     IssueDraft,
@@ -21,28 +20,18 @@ from integrations.clients.fleetio import (
     VehicleDraft,
     VehicleLabel,
 )
+from tests.integrations.clients.fleetio_scene import (
+    ACCOUNT,
+    BASE,
+    KEY,
+    NOW,
+    error_of,
+    make_client,
+    page,
+)
 from tests.integrations.clients.stub_server import StubHandler, serving
 
-BASE = "https://fleetio.test/api"
-KEY = "fleetio-key-4c"
-ACCOUNT = "account-77"
-NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DRAFT = IssueDraft(vehicle_id=7, summary="Oil low", description="15 %", reported_at=NOW)
-
-
-def make_client(**more: Any) -> FleetioClient:
-    values: dict[str, Any] = {"api_token": KEY, "account_token": ACCOUNT, "base_url": BASE + "/"}
-    return FleetioClient(**{**values, **more})
-
-
-def page(*rows: Any, cursor: Any = None, filtered_by: Any = ()) -> dict[str, Any]:
-    return {"records": list(rows), "next_cursor": cursor, "filtered_by": list(filtered_by)}
-
-
-def error_of(call: Any) -> ClientError:
-    with pytest.raises(ClientError) as caught:
-        call()
-    return caught.value
 
 
 def test_every_call_is_signed_and_pins_the_version() -> None:
@@ -465,7 +454,7 @@ def test_the_gate_stands_before_each_request() -> None:
 
 @pytest.mark.parametrize("how", ["reset", "timeout", "echo", "html"])
 def test_no_token_shows_in_any_error(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("integrations.clients.fleetio.READ_TIMEOUT", 0.3)
+    monkeypatch.setattr("integrations.clients.fleetio_wire.READ_TIMEOUT", 0.3)
     done = threading.Event()
     echo = json.dumps({"title": KEY, "detail": ACCOUNT}).encode()
     scripts: dict[str, Any] = {
