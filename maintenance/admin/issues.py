@@ -18,13 +18,13 @@ from fleetportal import clock
 from integrations.admin import confirm, words
 from integrations.admin.base import ReadOnlyAdmin, acting_user
 from maintenance.models import FleetioIssue
-from maintenance.services import issues
+from maintenance.services import issue_state, issues
 
 _STATES = {
-    issues.OPEN: (gettext_lazy("Open"), "soon"),
+    issue_state.OPEN: (gettext_lazy("Open"), "soon"),
     "resolved": (gettext_lazy("Resolved"), "good"),
     "closed": (gettext_lazy("Closed"), "good"),
-    issues.DELETED: (gettext_lazy("Deleted in Fleetio"), "quiet"),
+    issue_state.DELETED: (gettext_lazy("Deleted in Fleetio"), "quiet"),
 }
 
 

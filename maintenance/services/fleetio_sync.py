@@ -13,15 +13,15 @@ from typing import Protocol
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 
 from integrations.clients.errors import ClientError
 from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.clients.fleetio import Move, ServiceEntry
 from integrations.models import ProviderGate
 from integrations.services import activity
-from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
-from maintenance.services import acts, announcements, fleetio_entries, issues, services
+from maintenance.models import Alert, FleetioIssue
+from maintenance.services import acts, announcements, issue_services, issue_state, issues, services
+from maintenance.services.issue_services import EntryClient
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +31,6 @@ WATCHED = timedelta(days=120)  # after its end an alert may still be reopened th
 QUIET = timedelta(days=1)  # an issue of which no list told for so long is looked at by itself
 QUIET_AT_ONCE = 10
 LONGEST_NOTE = 1_000
-
-
-class EntryClient(Protocol):
-    def get_service_entry(self, entry_id: int) -> ServiceEntry: ...
 
 
 class SyncClient(EntryClient, Protocol):
@@ -81,7 +77,7 @@ def bring_back(*, client: SyncClient, now: datetime) -> int:
 def watched(now: datetime) -> QuerySet[FleetioIssue]:
     """The issues that matter: of alerts that are open, or ended not long ago."""
     lately = Q(alert__resolved_at__isnull=True) | Q(alert__resolved_at__gte=now - WATCHED)
-    return FleetioIssue.objects.filter(lately).exclude(state=issues.DELETED)
+    return FleetioIssue.objects.filter(lately).exclude(state=issue_state.DELETED)
 
 
 def _looked(gate: ProviderGate, until: datetime) -> None:
@@ -125,7 +121,7 @@ def look_at(issue: FleetioIssue, *, client: SyncClient, now: datetime) -> Change
     except ClientError as exc:
         if exc.status_code != 404:
             raise
-        return Change.DELETED if issues.note_deleted(issue, now=now) else Change.NOTHING
+        return Change.DELETED if issue_state.note_deleted(issue, now=now) else Change.NOTHING
     return take_over(issue, remote, client=client, now=now)
 
 
@@ -137,8 +133,9 @@ def take_over(
     if known is None:
         return Change.NOTHING
     entry = None
-    if _is_news(known, remote) and _restarts(known.alert, remote):
-        entry = _resolving_entry(remote, client)  # no transaction is open during a call
+    if _is_news(known, remote) and issue_services.restarts(known.alert, remote):
+        # No transaction is open during a call.
+        entry = issue_services.resolving_entry(remote, client)
     with transaction.atomic():
         return _take_over(known, remote, entry, now)
 
@@ -148,32 +145,16 @@ def _is_news(known: FleetioIssue, remote: RemoteIssue) -> bool:
     return not is_older and remote.state != known.state
 
 
-def _restarts(alert: Alert, remote: RemoteIssue) -> bool:
-    return alert.kind == Rule.Kind.SERVICE_INTERVAL and remote.state in issues.ENDED
-
-
-def _resolving_entry(remote: RemoteIssue, client: EntryClient) -> ServiceEntry | None:
-    """The service entry by which it was resolved, if there is one that can be read."""
-    if remote.resolvable_id is None or "service" not in remote.resolvable_type.lower():
-        return None
-    try:
-        return client.get_service_entry(remote.resolvable_id)
-    except ClientError as exc:
-        if exc.status_code in (403, 404):
-            return None
-        raise
-
-
 def _take_over(
     issue: FleetioIssue, remote: RemoteIssue, entry: ServiceEntry | None, now: datetime
 ) -> Change:
     alert = acts.locked(issue.alert)
     issue = FleetioIssue.objects.select_for_update().get(pk=issue.pk)
     is_news, was = _is_news(issue, remote), issue.state
-    issues.note_state(issue, remote, now=now)
-    if not is_news or (was in issues.ENDED) == (remote.state in issues.ENDED):
+    issue_state.note_state(issue, remote, now=now)
+    if not is_news or (was in issue_state.ENDED) == (remote.state in issue_state.ENDED):
         return Change.NOTHING
-    if remote.state in issues.ENDED:
+    if remote.state in issue_state.ENDED:
         return _end(alert, issue, remote, entry, now)
     return _reopen(alert, issue, now)
 
@@ -195,8 +176,8 @@ def _end(
         return Change.NOTHING
     note = (remote.resolved_note or remote.closed_note)[:LONGEST_NOTE]
     acts.resolve(alert, now=now, how=Alert.Resolution.FLEETIO, note=note)
-    if alert.vehicle and _restarts(alert, remote):
-        _record_service(alert, issue, ended_at, entry, now)
+    if alert.vehicle and issue_services.restarts(alert, remote):
+        issue_services.record(alert, issue, ended_at, entry, now)
     return Change.ENDED
 
 
@@ -210,39 +191,6 @@ def _came_back_after(alert: Alert, ended_at: datetime) -> bool:
     return bool(returned_at and returned_at > ended_at and alert.last_firing_at > ended_at)
 
 
-def _record_service(
-    alert: Alert,
-    issue: FleetioIssue,
-    ended_at: datetime,
-    entry: ServiceEntry | None,
-    now: datetime,
-) -> None:
-    """The interval starts again: as the service entry says, else on the day of the end."""
-    car = alert.vehicle
-    if car is None:
-        return
-    done_at = (entry.completed_at if entry else None) or ended_at
-    if entry is not None and car.services.filter(
-        topic=alert.topic, reference=fleetio_entries.reference(entry.id)
-    ):
-        return  # taken over as a service entry already
-    services.record(
-        car,
-        topic=alert.topic,
-        source=ServiceRecord.Source.FLEETIO,
-        odometer_km=fleetio_entries.odometer_km(car, entry) if entry else None,
-        done_on=timezone.localdate(min(done_at, now)),
-        note=f"Fleetio issue {issue}",
-        reference=reference(issue),
-        now=now,
-    )
-
-
-def reference(issue: FleetioIssue) -> str:
-    """What a service record is taken from when its issue ended."""
-    return f"issue:{issue.fleetio_id}"
-
-
 def _reopen(alert: Alert, issue: FleetioIssue, now: datetime) -> Change:
     if not alert.resolved_at:
         return Change.NOTHING
@@ -251,5 +199,5 @@ def _reopen(alert: Alert, issue: FleetioIssue, now: datetime) -> Change:
         activity.record(text, now=now, about=alert, vehicle=alert.vehicle)
         return Change.NOTHING
     if alert.vehicle:
-        services.withdraw(alert.vehicle, reference=reference(issue), now=now)
+        services.withdraw(alert.vehicle, reference=issue_services.reference(issue), now=now)
     return Change.REOPENED

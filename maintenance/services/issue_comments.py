@@ -11,7 +11,7 @@ from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
 from maintenance.models import Alert, FleetioIssue
-from maintenance.services import issue_words, issues
+from maintenance.services import issue_state, issue_words, issues
 
 _SAID_BY_THE_ISSUE = {"opened", "worse", "returned"}
 
@@ -71,6 +71,6 @@ def _is_gone(client: CommentClient, issue: FleetioIssue, now: datetime) -> bool:
         client.get_issue(issue.fleetio_id)
     except ClientError as exc:
         if exc.status_code == 404:
-            issues.note_deleted(issue, now=now)
+            issue_state.note_deleted(issue, now=now)
             return True
     return False

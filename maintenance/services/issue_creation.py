@@ -18,7 +18,7 @@ from integrations.registry import Postponed, Sent
 from integrations.services import activity
 from integrations.services.fleetio_odometers import KM_PER_UNIT, in_unit
 from maintenance.models import Alert, FleetioIssue
-from maintenance.services import issue_faults, issue_people, issue_words, issues
+from maintenance.services import issue_faults, issue_people, issue_state, issue_words, issues
 from maintenance.services.issue_faults import FaultClient
 from maintenance.services.issue_people import PeopleClient
 
@@ -127,7 +127,7 @@ def _remember(alert: Alert, remote: RemoteIssue, flaws: list[str], now: datetime
         defaults={
             "fleetio_id": remote.id,
             "number": remote.number,
-            "state": remote.state[:20] or issues.OPEN,
+            "state": remote.state[:20] or issue_state.OPEN,
             "changed_at": remote.updated_at,
             "fault_id": remote.fault_id,
             "created_at": now,

@@ -14,11 +14,11 @@ from integrations.clients.fleetio import IssueCall, Move
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
 from maintenance.models import FleetioIssue
-from maintenance.services import fleetio_sync, issue_words, issues
-from maintenance.services.fleetio_sync import EntryClient
+from maintenance.services import fleetio_sync, issue_state, issue_words, issues
+from maintenance.services.issue_services import EntryClient
 
 Calls = Mapping[Move, IssueCall | None]
-_STATE = {Move.CLOSE: "closed", Move.RESOLVE: "resolved", Move.REOPEN: issues.OPEN}
+_STATE = {Move.CLOSE: "closed", Move.RESOLVE: "resolved", Move.REOPEN: issue_state.OPEN}
 
 
 class MoveClient(EntryClient, Protocol):
@@ -57,19 +57,19 @@ class _Attempt:
         except ClientError as exc:
             if exc.status_code != 404:
                 raise
-            issues.note_deleted(self.issue, now=self.now)
+            issue_state.note_deleted(self.issue, now=self.now)
             return Sent("not moved: the issue was deleted in Fleetio")
         if unclear and self._was_undone(remote):
             self._hear_of_it(remote)
             return Sent("not moved again: somebody undid it in Fleetio")
         if not self._is_needed(remote):
-            issues.note_state(self.issue, remote, now=self.now)
+            issue_state.note_state(self.issue, remote, now=self.now)
             return Sent(f"issue {self.issue} is {remote.state} already")
         return self._move(call)
 
     def _is_needed(self, remote: RemoteIssue) -> bool:
         """A person who ended it, one way or the other, has decided."""
-        return (remote.state in issues.ENDED) == (self.move is Move.REOPEN)
+        return (remote.state in issue_state.ENDED) == (self.move is Move.REOPEN)
 
     def _was_undone(self, remote: RemoteIssue) -> bool:
         """Whether an attempt of ours had arrived, and somebody took it back since.
@@ -100,5 +100,5 @@ class _Attempt:
                 f" see {self.move.setting}",
                 outcome=Outcome.REJECTED,
             )
-        issues.note_state(self.issue, answer, now=self.now)
+        issue_state.note_state(self.issue, answer, now=self.now)
         return Sent(f"issue {self.issue} is {answer.state} now")

@@ -10,24 +10,22 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 
 from integrations import registry
-from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.clients.fleetio import Move
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
 from integrations.services import activity, outbox
 from maintenance.models import Alert, FleetioIssue, FromStage, Rule
 from maintenance.services import issue_words
+from maintenance.services.issue_state import DELETED, ENDED
 
 KIND = "fleetio_issue"
 COMMENT = "fleetio_comment"
 MOVE = "fleetio_move"
 
-OPEN, DELETED = "open", "deleted"
-ENDED = {"resolved", "closed"}
 SHORTLY = timedelta(seconds=10)
 LONGEST_TURN = timedelta(minutes=15)
 
@@ -216,29 +214,6 @@ def turn(entry: OutboxEntry, *, now: datetime) -> FleetioIssue | Sent | Postpone
     if issue.state == DELETED:
         return Sent("not sent: the issue was deleted in Fleetio")
     return issue
-
-
-def note_state(issue: FleetioIssue, remote: RemoteIssue, *, now: datetime) -> None:
-    """Remember where the issue stands, unless something newer is known already."""
-    known = Q(changed_at__isnull=True)
-    columns: dict[str, Any] = {"state": remote.state[:20], "checked_at": now}
-    if remote.updated_at is not None:
-        known |= Q(changed_at__lte=remote.updated_at)
-        columns["changed_at"] = remote.updated_at
-    FleetioIssue.objects.filter(known, pk=issue.pk).update(**columns)
-
-
-@transaction.atomic
-def note_deleted(issue: FleetioIssue, *, now: datetime) -> bool:
-    """The issue is no more in Fleetio. The alert goes on; a person may ask for a new issue."""
-    rows = FleetioIssue.objects.filter(pk=issue.pk).exclude(state=DELETED)
-    if not rows.update(state=DELETED, checked_at=now):
-        return False
-    alert = issue.alert
-    activity.record(
-        f"Fleetio issue {issue} was deleted in Fleetio", now=now, about=alert, vehicle=alert.vehicle
-    )
-    return True
 
 
 @transaction.atomic

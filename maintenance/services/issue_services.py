@@ -1,0 +1,65 @@
+"""An interval whose issue ended in Fleetio starts again."""
+
+from datetime import datetime
+from typing import Protocol
+
+from django.utils import timezone
+
+from integrations.clients.errors import ClientError
+from integrations.clients.fleetio import FleetioIssue as RemoteIssue
+from integrations.clients.fleetio import ServiceEntry
+from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
+from maintenance.services import fleetio_entries, issue_state, services
+
+
+class EntryClient(Protocol):
+    def get_service_entry(self, entry_id: int) -> ServiceEntry: ...
+
+
+def restarts(alert: Alert, remote: RemoteIssue) -> bool:
+    return alert.kind == Rule.Kind.SERVICE_INTERVAL and remote.state in issue_state.ENDED
+
+
+def resolving_entry(remote: RemoteIssue, client: EntryClient) -> ServiceEntry | None:
+    """The service entry by which it was resolved, if there is one that can be read."""
+    if remote.resolvable_id is None or "service" not in remote.resolvable_type.lower():
+        return None
+    try:
+        return client.get_service_entry(remote.resolvable_id)
+    except ClientError as exc:
+        if exc.status_code in (403, 404):
+            return None
+        raise
+
+
+def record(
+    alert: Alert,
+    issue: FleetioIssue,
+    ended_at: datetime,
+    entry: ServiceEntry | None,
+    now: datetime,
+) -> None:
+    """The interval starts again: as the service entry says, else on the day of the end."""
+    car = alert.vehicle
+    if car is None:
+        return
+    done_at = (entry.completed_at if entry else None) or ended_at
+    if entry is not None and car.services.filter(
+        topic=alert.topic, reference=fleetio_entries.reference(entry.id)
+    ):
+        return  # taken over as a service entry already
+    services.record(
+        car,
+        topic=alert.topic,
+        source=ServiceRecord.Source.FLEETIO,
+        odometer_km=fleetio_entries.odometer_km(car, entry) if entry else None,
+        done_on=timezone.localdate(min(done_at, now)),
+        note=f"Fleetio issue {issue}",
+        reference=reference(issue),
+        now=now,
+    )
+
+
+def reference(issue: FleetioIssue) -> str:
+    """What a service record is taken from when its issue ended."""
+    return f"issue:{issue.fleetio_id}"
