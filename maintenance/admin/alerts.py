@@ -86,7 +86,6 @@ class AlertAdmin(AlertActions, ReadOnlyAdmin):
         "shown_severity",
         "shown_status",
         "opened",
-        "topic",
         "issue",
         "acknowledged_name",
     )

@@ -23,12 +23,25 @@ from maintenance.models import NoticeTemplate
 from maintenance.services import fleet_words, trials
 
 Name = NoticeTemplate.Name
+# What a new template begins with: enough to see how it is done.
+BEGINNING = {
+    "name": Name.ALERT.value,
+    "subject": "{{ stage }}: {{ what }}, {{ vehicle }}",
+    "body": (
+        "{{ what }}\n{{ vehicle }} {{ vin }}\n{% for line in lines %}\n{{ line }}{% endfor %}\n"
+    ),
+}
 
 
 class NoticeTemplateForm(forms.ModelForm):
     class Meta:
         model = NoticeTemplate
         fields = ("name", "subject", "body", "is_enabled")
+        help_texts = {
+            "body": gettext_lazy(
+                "Once it is saved, all placeholders of its kind are listed below."
+            ),
+        }
         widgets = {
             "subject": forms.TextInput(attrs={"size": 80}),
             "body": forms.Textarea(attrs={"rows": 14, "cols": 80}),
@@ -53,6 +66,9 @@ class NoticeTemplateAdmin(PortalAdmin):
     list_select_related = ("updated_by",)
     actions = ("send_test",)
     empty_hint = gettext_lazy("Notices are in the portal's words. Add a template to use your own.")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {**BEGINNING, **super().get_changeform_initial_data(request)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: NoticeTemplate | None = None) -> Any:
         return () if obj is None else ("name", "look", "updated_at", "updated_by")

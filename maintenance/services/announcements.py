@@ -17,11 +17,12 @@ __all__ = ["Event", "announce", "ended", "flaps_on", "release", "remind", "settl
 
 _TO_FLEETIO = {
     Event.OPENED: IssueEvent.OPENED,
-    Event.RELEASED: IssueEvent.OPENED,
     Event.WORSE: IssueEvent.WORSE,
     Event.RETURNED: IssueEvent.RETURNED,
     Event.FLAPPING: IssueEvent.FLAPPING,
 }
+# What was left unsaid meanwhile is news to Fleetio only when the stage is another one.
+_AFTER_SILENCE = {Event.RELEASED, Event.SNOOZE_OVER}
 
 
 def announce(alert: Alert, event: Event, *, now: datetime) -> None:
@@ -33,11 +34,13 @@ def announce(alert: Alert, event: Event, *, now: datetime) -> None:
         _hold(alert, held, now)
         return
     alert.held_because = ""
-    alert.announced_stage = alert.stage
+    said, alert.announced_stage = alert.announced_stage, alert.stage
     _plan_next(alert, now)
     alert.save()
     if FromStage(rule.mail_from_stage).covers(alert.stage):
         notifying.tell(alert, event=event, now=now)
+    if event in _AFTER_SILENCE and said != alert.stage:
+        event = Event.WORSE if said else Event.OPENED
     if event in _TO_FLEETIO:
         issues.follow(alert, event=_TO_FLEETIO[event], now=now)
         _ask_driver_to_renew(alert, now)

@@ -8,7 +8,7 @@ from django.core import mail
 from integrations.models import Activity, OutboxEntry, Vehicle
 from integrations.services import delivery
 from maintenance.models import Alert, Rule
-from maintenance.services import acts, notifying
+from maintenance.services import acts, issues, notifying
 from maintenance.services.tending import tend
 from tests.factories import NOW, make_vehicle
 from tests.maintenance.cars import DAY, HOUR, open_alert, say
@@ -90,6 +90,17 @@ def test_a_snooze_ends_by_itself_and_says_again_what_is_left(car: Vehicle) -> No
     assert (alert.status, alert.snoozed_until) == (Status.OPEN, None)
     assert alert.remind_at == NOW + 10 * DAY
     assert told() == 2
+
+
+def test_what_becomes_due_while_it_is_snoozed_gets_its_issue_afterwards(car: Vehicle) -> None:
+    alert = open_alert(car, oil=25)  # due soon: too early for Fleetio
+    acts.snooze(alert, until=NOW + 3 * DAY, now=NOW)
+    say(car, NOW + DAY, oil=12)
+    assert not OutboxEntry.objects.filter(kind=issues.KIND).exists()
+
+    tend(now=NOW + 3 * DAY)
+
+    assert OutboxEntry.objects.filter(kind=issues.KIND).count() == 1
 
 
 def test_a_snooze_that_outlives_its_alert_says_only_that_it_is_over(car: Vehicle) -> None:
