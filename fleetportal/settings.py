@@ -333,6 +333,8 @@ LOGGING = {
         "django.server": {"level": "INFO", "propagate": True},
         # It warns on every start that memory:// names no host.
         "kombu.connection": {"level": "ERROR"},
+        # At DEBUG it writes paths, and in those of a channel stands its token.
+        "urllib3.connectionpool": {"level": "INFO"},
         "fleetportal": {"level": "INFO"},
         "integrations": {"level": "INFO"},
         "maintenance": {"level": "INFO"},

@@ -31,6 +31,12 @@ def register() -> None:
         label=_("Request to connect again"),
     )
     registry.register_kind(
+        link_mails.RENEW,
+        lane=registry.MAIL,
+        handler=link_mails.deliver_renew,
+        label=_("Request to renew a consent"),
+    )
+    registry.register_kind(
         fleetio_odometers.KIND,
         lane=registry.FLEETIO,
         handler=_odometers,

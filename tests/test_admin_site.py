@@ -73,10 +73,9 @@ ROWS: dict[str, Callable[[], Any]] = {
     )[0],
 }  # fmt: skip
 ADDABLE = {
-    "Driver", "ConnectLink", "VehicleGroup", "Make",
-    "Rule", "CodeOverride", "ServiceRecord", "Recipient",
+    "Driver", "ConnectLink", "VehicleGroup", "Make", "Rule", "CodeOverride", "ServiceRecord",
+    "Recipient", "Channel", "MaintenanceMode", "NoticeTemplate",
 }  # fmt: skip
-ADDABLE |= {"Channel", "MaintenanceMode", "NoticeTemplate"}
 
 pytestmark = pytest.mark.django_db
 named = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -78,10 +78,13 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
         ),
         (
             gettext_lazy("For technicians"),
-            {"classes": ("collapse",), "fields": ("lane", "dedupe_key", "payload", "lease_until")},
+            {
+                "classes": ("collapse",),
+                "fields": ("lane", "dedupe_key", "parcel", "payload", "lease_until"),
+            },
         ),
     )
-    readonly_fields = ("message", "about_what", "shown_state", "outcome", "lease_until")
+    readonly_fields = ("message", "about_what", "shown_state", "outcome", "parcel", "lease_until")
 
     @admin.display(description=gettext_lazy("message"), ordering="kind")
     def message(self, entry: OutboxEntry) -> str:

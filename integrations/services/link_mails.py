@@ -1,6 +1,6 @@
 """Mails that carry a portal link. The link is signed when the mail is sent, and kept nowhere."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -19,6 +19,7 @@ from integrations.services.vehicles import reached_by
 
 INVITE = "mail_connect_link"
 RECONNECT = "mail_reconnect"
+RENEW = "mail_renew"
 
 
 @transaction.atomic
@@ -60,6 +61,30 @@ def ask_to_reconnect(
     )
 
 
+@transaction.atomic
+def ask_to_renew(
+    connection: Connection, *, ends_on: date, stage: str, now: datetime
+) -> OutboxEntry | None:
+    """Mail a fresh link to the driver before the consent ends, once for each stage of that day."""
+    key = f"{RENEW}:{connection.pk}:{connection.connected_at.isoformat()}:{ends_on}:{stage}"
+    known = OutboxEntry.objects.filter(dedupe_key=key).first()
+    if known or not connection.driver.is_active:
+        return known
+    link = connect_links.create(connection.driver, group=connection.group, now=now)
+    return outbox.enqueue(
+        RENEW,
+        dedupe_key=key,
+        payload={
+            "link": link.pk,
+            "connection": connection.pk,
+            "connected_at": connection.connected_at.isoformat(),
+            "ends_on": ends_on.isoformat(),
+        },
+        about=connection,
+        now=now,
+    )
+
+
 def _key(connection: Connection) -> str:
     return f"{RECONNECT}:{connection.pk}:{connection.status_changed_at.isoformat()}"
 
@@ -76,12 +101,35 @@ def deliver_reconnect(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Se
     lost = Connection.Status.NEEDS_RECONNECT
     if connection is None or connection.status != lost or entry.dedupe_key != _key(connection):
         return Sent("not sent: it is not needed any more")
-    # Mail may have been down for longer than the link lasts; nobody has seen it yet.
+    _keep_fresh(entry, now)
+    cars = [str(vehicle) for vehicle in reached_by(connection)]
+    return _deliver("integrations/emails/reconnect", entry, {"cars": cars}, now)
+
+
+def deliver_renew(entry: OutboxEntry, *, unclear: bool, now: datetime) -> Sent:
+    """Handler of the mail that asks a driver to renew a consent before it ends."""
+    connection = Connection.objects.filter(pk=entry.payload["connection"]).first()
+    active = Connection.Status.ACTIVE
+    renewed = entry.payload["connected_at"]
+    if (
+        connection is None
+        or connection.status != active
+        or connection.connected_at.isoformat() != renewed
+    ):
+        return Sent("not sent: it is not needed any more")
+    _keep_fresh(entry, now)
+    extra = {
+        "cars": [str(vehicle) for vehicle in reached_by(connection)],
+        "ends_on": date.fromisoformat(entry.payload["ends_on"]),
+    }
+    return _deliver("integrations/emails/renew", entry, extra, now)
+
+
+def _keep_fresh(entry: OutboxEntry, now: datetime) -> None:
+    """Mail may have been down for longer than the link lasts; nobody has seen it yet."""
     fresh_until = now + timedelta(days=PortalSettings.load().link_days)
     never_sent = ConnectLink.objects.filter(pk=entry.payload["link"], sent_at__isnull=True)
     never_sent.update(expires_at=fresh_until)
-    cars = [str(vehicle) for vehicle in reached_by(connection)]
-    return _deliver("integrations/emails/reconnect", entry, {"cars": cars}, now)
 
 
 def _deliver(template: str, entry: OutboxEntry, extra: dict[str, Any], now: datetime) -> Sent:

@@ -73,7 +73,16 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
         }
         widgets = {
             name: forms.Textarea(attrs={"rows": 2, "cols": 60})
-            for name in ("patterns", "ignored", "critical", "extra_addresses", "service_names")
+            for name in (
+                "patterns",
+                "ignored",
+                "critical",
+                "extra_addresses",
+                "service_names",
+                "escalate_to",
+                "contacts",
+                "labels",
+            )
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -84,6 +93,12 @@ class RuleForm(DistanceFormMixin, forms.ModelForm):
         for name in ("hold_readings", "clear_readings", "freshness_hours"):
             if name in self.fields:
                 self.fields[name].widget.attrs["min"] = 1
+
+        if "on_clear" in self.fields:
+            self.fields["on_clear"].required = False
+
+    def clean_on_clear(self) -> str:
+        return self.cleaned_data["on_clear"] or Rule.OnClear.COMMENT.value
 
     def clean_make(self) -> str:
         return str(self.cleaned_data["make"]).strip()

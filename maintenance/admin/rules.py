@@ -30,10 +30,22 @@ _HEARS = (
     gettext_lazy("Who hears of it"),
     {
         "fields": (
-            ("mail_from_stage", "issue_from_stage", "priority"),
+            "mail_from_stage",
             ("staff", "staff_groups"),
             "extra_addresses",
             "notify_driver",
+            ("severity", "repeat_days"),
+            ("escalate_after_hours", "escalate_to"),
+        )
+    },
+)
+_FLEETIO = (
+    gettext_lazy("In Fleetio"),
+    {
+        "fields": (
+            ("issue_from_stage", "priority", "on_clear"),
+            ("contacts", "labels"),
+            "makes_fault",
         )
     },
 )
@@ -88,7 +100,7 @@ class RuleAdmin(PortalAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Rule | None = None) -> Any:
         """A new rule shows every kind's part (the style sheet hides the others), then its own."""
         parts = rule_parts.of_any_kind() if obj is None else rule_parts.of_kind(obj.kind)
-        return (_BASICS, *parts, _SCOPE, _HEARS, _SURE)
+        return (_BASICS, *parts, _SCOPE, _HEARS, _FLEETIO, _SURE)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Rule | None = None) -> Any:
         return () if obj is None else ("kind",)

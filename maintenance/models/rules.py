@@ -267,11 +267,13 @@ class Rule(models.Model):
         errors = rule_kinds.mistakes(self)
         if self.year_from and self.year_to and self.year_from > self.year_to:
             errors["year_to"] = gettext("This is before the first year.")
-        for address in split(self.extra_addresses):
-            try:
-                validate_email(address)
-            except ValidationError:
-                errors["extra_addresses"] = gettext("“%s” is no email address.") % address
+        for name in ("extra_addresses", "escalate_to"):
+            if bad := _first_bad_address(getattr(self, name)):
+                errors[name] = gettext("“%s” is no email address.") % bad
+        if self.escalate_after_hours is not None and not split(self.escalate_to):
+            errors["escalate_to"] = gettext("Say who is told then.")
+        if split(self.escalate_to) and self.escalate_after_hours is None:
+            errors["escalate_after_hours"] = gettext("Say after how many hours.")
         if errors:
             raise ValidationError(errors)
 
@@ -312,3 +314,13 @@ class Rule(models.Model):
         if self.repeat_days is None:
             return engine.DEFAULT_REPEAT[kind]
         return timedelta(days=self.repeat_days) or None
+
+
+def _first_bad_address(text: str) -> str:
+    """The first of a list of addresses that is none; "" when all are."""
+    for address in split(text):
+        try:
+            validate_email(address)
+        except ValidationError:
+            return address
+    return ""

@@ -4,9 +4,10 @@ Written in the transaction that decided it. To whom and how is `notifying`'s; wh
 is `issues`'.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from integrations.services import activity
+from integrations.services import activity, link_mails
+from maintenance.engine.findings import Reason
 from maintenance.models import Alert, FromStage
 from maintenance.services import inhibition, issues, notifying
 from maintenance.services.issues import IssueEvent
@@ -39,6 +40,15 @@ def announce(alert: Alert, event: Event, *, now: datetime) -> None:
         notifying.tell(alert, event=event, now=now)
     if event in _TO_FLEETIO:
         issues.follow(alert, event=_TO_FLEETIO[event], now=now)
+        _ask_driver_to_renew(alert, now)
+
+
+def _ask_driver_to_renew(alert: Alert, now: datetime) -> None:
+    """Before a consent ends its driver gets a link; once it is lost they have got one already."""
+    connection = alert.vehicle.connection if alert.vehicle else None
+    if connection is not None and alert.evidence.get("reason") == Reason.CONSENT_ENDS:
+        ends_on = date.fromisoformat(alert.evidence["ends_on"])
+        link_mails.ask_to_renew(connection, ends_on=ends_on, stage=alert.stage, now=now)
 
 
 def _is_snoozed(alert: Alert, now: datetime) -> bool:

@@ -50,7 +50,9 @@ def find_alerts(token: str, *, now: datetime) -> AlertLink | None:
         return None
     if datetime.fromtimestamp(int(made), UTC) + AGE < now:
         raise ExpiredError
-    recipient = Recipient.objects.filter(pk=recipient_id).first()
+    recipient = Recipient.objects.select_related("user").filter(pk=recipient_id).first()
+    if recipient and recipient.user and not recipient.user.is_active:  # who left acts no more
+        return None
     alerts = Alert.objects.filter(pk__in=numbers.split("-")).select_related("vehicle", "rule")
     found = sorted(alerts, key=lambda alert: alert.pk)
     return AlertLink(recipient, found) if recipient and found else None

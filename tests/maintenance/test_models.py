@@ -332,3 +332,21 @@ def test_a_time_zone_must_exist(name: str, is_good: bool) -> None:
     else:
         with pytest.raises(ValidationError, match="no time zone"):
             field.clean(name, None)
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({"escalate_after_hours": 24}, "escalate_to"),
+        ({"escalate_to": "boss@example.com"}, "escalate_after_hours"),
+        ({"escalate_after_hours": 24, "escalate_to": "the boss"}, "escalate_to"),
+    ],
+)
+def test_who_is_called_and_when_belong_together(
+    db: None, columns: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        make_rule(**columns).full_clean()
+
+    assert list(refused.value.error_dict) == [named]
+    make_rule(escalate_after_hours=0, escalate_to="boss@example.com").full_clean()

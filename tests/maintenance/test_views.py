@@ -12,7 +12,7 @@ from fleetportal.logs import HideKeys
 from integrations.models import Activity
 from maintenance.models import Alert, Recipient
 from maintenance.services import links
-from tests.factories import NOW, make_alert, make_recipient
+from tests.factories import NOW, make_alert, make_recipient, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -151,7 +151,20 @@ def test_what_is_over_is_shown_without_buttons(client: Client, reader: Recipient
     page = client.get(link_to(reader, alert))
 
     assert "Over since" in page.text
-    assert "<button" not in page.text
+    assert "<button name" not in page.text
+    assert 'class="button' not in page.text
+
+
+def test_who_left_acts_no_more(client: Client, reader: Recipient) -> None:
+    where = link_to(reader, make_alert())
+    reader.user = make_user()
+    reader.save()
+    assert client.get(where).status_code == 200
+
+    reader.user.is_active = False
+    reader.user.save()
+
+    assert client.get(where).status_code == 404
 
 
 def test_a_foreign_browser_needs_the_form(reader: Recipient) -> None:
