@@ -30,8 +30,8 @@ def rows() -> list[tuple[str, str]]:
         .order_by("rule__name", "status")
     ):
         found.append((f"Alerts: {name}", f"{count} {Alert.Status(status).label.lower()}"))
-    mails = done.filter(kind__in=[notifying.MAIL, notifying.RESOLVED_MAIL])
-    mails = mails.order_by().values("parcel").distinct().count()
+    about_alerts = done.filter(kind__in=[notifying.MAIL, notifying.RESOLVED_MAIL])
+    mails = about_alerts.order_by().values("parcel").distinct().count()
     return [
         *found,
         ("Fleetio issues", f"{FleetioIssue.objects.count()}"),

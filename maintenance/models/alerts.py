@@ -172,6 +172,11 @@ class Alert(models.Model):
                 name="maintenance_alert_snooze",
             ),
             models.Index(
+                fields=["resolved_at"],
+                condition=Q(flapping_since__isnull=False),
+                name="maintenance_alert_flapping",
+            ),
+            models.Index(
                 fields=["held_because"],
                 condition=~Q(held_because=""),
                 name="maintenance_alert_held",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core import mail as outgoing
+from django.core.mail import EmailMultiAlternatives
 
 from integrations import registry
 from integrations.models import OutboxEntry
@@ -13,7 +14,14 @@ from integrations.services import delivery, parcels
 from maintenance.models import Alert, Channel, MaintenanceMode, Recipient, Severity
 from maintenance.services import notifying
 from maintenance.services.notifying import Event
-from tests.factories import NOW, make_alert, make_recipient, make_rule, make_vehicle
+from tests.factories import (
+    NOW,
+    make_alert,
+    make_driver,
+    make_recipient,
+    make_rule,
+    make_vehicle,
+)
 from tests.maintenance.receivers_of_channels import Receiver, receiving
 
 pytestmark = pytest.mark.django_db
@@ -369,3 +377,57 @@ def test_a_mail_that_goes_out_again_is_the_same_mail(monkeypatch: pytest.MonkeyP
     ids = [message.message()["Message-ID"] for message in outgoing.outbox]
     assert len(ids) == 3
     assert sorted(map(ids.count, ids)) == [1, 2, 2]
+
+
+def test_a_driver_is_led_neither_into_the_admin_nor_to_staffs_buttons(receiver: Receiver) -> None:
+    driver = prefer("dana@example.com", driver=make_driver(email="dana@example.com"))
+    Channel.objects.create(recipient=driver, name="hook", url=receiver.url)
+    van = make_vehicle()
+    for n in range(2):
+        tell(alert_for("dana@example.com", vehicle=van, topic=f"t{n}"))
+    deliver(NOW)
+    tell(alert_for("dana@example.com"), now=NOW + MINUTE)
+    deliver(NOW + MINUTE)
+
+    assert (len(outgoing.outbox), len(receiver.messages)) == (2, 2)
+    texts = [message["message"] for message in receiver.messages]
+    for mail in outgoing.outbox:
+        assert isinstance(mail, EmailMultiAlternatives)
+        texts += [str(mail.body), str(mail.alternatives[0][0])]
+    for text in texts:
+        assert "/admin/" not in text
+        assert "/alerts/" not in text
+
+
+def test_a_channel_holds_no_link_that_acts_in_somebodys_name(receiver: Receiver) -> None:
+    Channel.objects.create(recipient=prefer(), name="hook", url=receiver.url)
+    tell(alert_for())
+    deliver(NOW)
+
+    assert "/alerts/" in str(outgoing.outbox[0].body)
+    (message,) = receiver.messages
+    assert "/alerts/" not in message["message"]
+    assert "/unsubscribe/" not in message["message"]
+    assert "/admin/maintenance/alert/" in message["message"]
+
+
+def test_the_end_can_be_told_later() -> None:
+    alert = alert_for()
+    tell(alert)
+    deliver(NOW)
+
+    notifying.tell_resolved(alert, now=NOW, due_at=NOW + HOUR)
+
+    (row,) = rows(kind="mail_alert_resolved")
+    assert row.next_attempt_at == NOW + HOUR
+    assert "together" not in row.payload
+
+
+def test_nothing_that_is_stored_holds_a_link_or_an_address(receiver: Receiver) -> None:
+    Channel.objects.create(recipient=prefer(), name="hook", url=receiver.url)
+    tell(alert_for())
+    deliver(NOW)
+
+    stored = str([vars(row) for row in rows()])
+    assert "hook-with-a-secret" not in stored
+    assert "/alerts/" not in stored
