@@ -155,6 +155,16 @@ def test_a_person_here_ends_the_issue_there(world: FleetioWorld) -> None:
     assert world.there()["state"] == "Closed"
 
 
+def test_days_and_times_in_the_evidence_can_be_taken_down(world: FleetioWorld) -> None:
+    opened(world)
+    alert = world.alert()
+    alert.evidence["rule"]["due_on"] = world.now.date()
+    world.pass_time(hours=1)
+    issues.follow(alert, event=IssueEvent.WORSE, now=world.now)
+    told = OutboxEntry.objects.get(kind=issues.COMMENT).payload["facts"]["evidence"]
+    assert told["rule"]["due_on"] == f"{world.now:%Y-%m-%d}"
+
+
 # --- Order, and issues that are not there -----------------------------------------------------
 
 
