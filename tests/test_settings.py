@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
+from integrations import checks, conf
+from integrations.clients.fleetio import Move
 from tests.processes import ROOT
 
 # Of what a generator of secrets may begin with, $ and # mean something to readers of .env files.
@@ -41,3 +44,15 @@ def test_a_secret_in_the_env_file_may_begin_with_a_dollar(
     found = settings()
 
     assert [found[name] for name in NAMES] == [f"$of-{name}" for name in NAMES]
+
+
+@pytest.mark.parametrize("name", ["CLOSE", "RESOLVE", "REOPEN"])
+def test_how_an_issue_is_moved_must_be_readable(settings: Settings, name: str) -> None:
+    assert checks.issue_calls(None) == []
+    setattr(settings, f"FLEETIO_{name}_ISSUE", "")
+    assert checks.issue_calls(None) == []
+    assert conf.issue_calls()[Move(name.lower())] is None
+    setattr(settings, f"FLEETIO_{name}_ISSUE", "GET https://elsewhere.example.com/{id}")
+    (error,) = checks.issue_calls(None)
+    assert error.id == "integrations.E001"
+    assert error.msg.startswith(f"FLEETIO_{name}_ISSUE cannot be used: ")

@@ -4,10 +4,12 @@ A comment is written from facts that were taken down when it was decided: when i
 alert may say something else.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.formats import date_format
@@ -74,7 +76,9 @@ def facts(alert: Alert, event: str) -> dict[str, Any]:
         return found | {"who": alert.waived_name}
     if event == "flapping":
         found["returns"] = len(alert.returns)
-    return found | {"evidence": alert.evidence, "at": _iso(alert.reported_at)}
+    # What was decided a moment ago still holds days and times as such.
+    evidence = json.loads(json.dumps(alert.evidence, cls=DjangoJSONEncoder))
+    return found | {"evidence": evidence, "at": _iso(alert.reported_at)}
 
 
 def _end_facts(alert: Alert) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from integrations.models import OutboxEntry
 from integrations.sandbox import FOREVER, Fault
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before
 from maintenance.models import Rule
-from maintenance.services import acts, issue_comments, issues
+from maintenance.services import acts, issue_comments, issues, tending
 from maintenance.services.issues import IssueEvent
 from tests.factories import make_user
 from tests.maintenance.fleetio_world import FleetioWorld, fleetio_world
@@ -153,6 +153,16 @@ def test_a_person_here_ends_the_issue_there(world: FleetioWorld) -> None:
     assert head.endswith("ended this in Fleet Portal: Engine oil life 14 %.")
     assert note == "Note: Checked"
     assert world.there()["state"] == "Closed"
+
+
+def test_days_and_times_in_the_evidence_can_be_taken_down(world: FleetioWorld) -> None:
+    opened(world)
+    alert = world.alert()
+    alert.evidence["rule"]["due_on"] = world.now.date()
+    world.pass_time(hours=1)
+    issues.follow(alert, event=IssueEvent.WORSE, now=world.now)
+    told = OutboxEntry.objects.get(kind=issues.COMMENT).payload["facts"]["evidence"]
+    assert told["rule"]["due_on"] == f"{world.now:%Y-%m-%d}"
 
 
 # --- Order, and issues that are not there -----------------------------------------------------
@@ -345,3 +355,55 @@ def test_a_deleted_issue_gets_neither_comments_nor_moves(world: FleetioWorld) ->
     assert world.issue().state == "deleted"
     assert {state for state, _ in world.results("fleetio_comment")} == {"done"}
     assert {state for state, _ in world.results("fleetio_move")} == {"done"}
+
+
+# --- What comes and goes ----------------------------------------------------------------------
+
+
+def flap(world: FleetioWorld) -> None:
+    """It came back so often lately that nobody is told of each time any more."""
+    Rule.objects.update(hold_readings=1, clear_readings=1)
+    for _ in range(6):
+        world.pass_time(hours=2)
+        world.say(oil=95)
+        world.pass_time(hours=2)
+        world.say(oil=14)
+        world.deliver_all()
+    assert world.alert().flapping_since
+
+
+def test_an_issue_stays_open_while_its_alert_comes_and_goes(world: FleetioWorld) -> None:
+    policy("resolve")
+    opened(world)
+    flap(world)
+    said = len(world.comments())
+    assert [head for head in world.heads() if head.startswith("It comes and goes")] == [
+        world.heads()[-1]
+    ]
+    clear(world)
+    world.deliver_all()
+    assert world.alert().status == "resolved"
+    assert (world.there()["state"], len(world.comments())) == ("Open", said)
+
+    world.pass_time(days=30)
+    tending.tend(now=world.now)
+    world.deliver_all()
+    assert world.there()["state"] == "Resolved"
+    assert world.heads()[-1].startswith("The car no longer reports this")
+
+
+def test_a_person_who_ends_what_comes_and_goes_hears_of_its_return(world: FleetioWorld) -> None:
+    policy("resolve")
+    opened(world)
+    flap(world)
+    clear(world)
+    world.pass_time(minutes=30)
+    world.move("close", "Loose wire")
+    world.pass_time(minutes=30)
+    world.sync()
+    assert world.alert().flapping_since is None
+    world.fire()
+    world.deliver_all()
+
+    assert world.there()["state"] == "Open"
+    assert world.heads()[-1].startswith("It is back")
