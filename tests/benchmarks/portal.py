@@ -40,11 +40,8 @@ SETTLING = 2.0  # seconds before the worker's rate counts
 
 # With the five that every installation starts with there are ten, and each car has all of them.
 MORE_RULES: tuple[dict[str, Any], ...] = (
-    {"kind": "oil_life", "topic": "oil-worn-out", "soon_below": 10, "due_below": 5},
     {"kind": "service_interval", "topic": "air-filter", "distance_km": 24_000},
     {"kind": "service_interval", "topic": "inspection", "days": 365},
-    {"kind": "trouble_code", "topic": "misfires", "patterns": "P03*"},
-    {"kind": "system_status", "topic": "brakes", "patterns": "abs, brakefluid"},
 )
 TOPICS = ("engine-oil", "tire-rotation", "air-filter", "inspection")
 
