@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -55,6 +55,11 @@ class PortalAdmin(admin.ModelAdmin):
         obj = context.get("original")
         context["panels"] = self.get_panels(request, obj) if obj is not None else []
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def say_how_many(self, request: HttpRequest, text: str, count: int) -> None:
+        """Tell what an action did, with `%(count)d` in the text; nothing at all is a warning."""
+        level = messages.SUCCESS if count else messages.WARNING
+        self.message_user(request, text % {"count": count}, level)
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Who may run actions: those whom Django lets change this model."""

@@ -200,8 +200,7 @@ class ConnectLinkAdmin(PortalAdmin):
         text = ngettext(
             "%(count)d portal link withdrawn.", "%(count)d portal links withdrawn.", done
         )
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, text % {"count": done}, level)
+        self.say_how_many(request, text, done)
         return None
 
     def _open(self, request: HttpRequest, queryset: QuerySet[ConnectLink]) -> list[ConnectLink]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -175,8 +175,7 @@ class ConnectionAdmin(ReadOnlyAdmin):
             for connection in queryset
         )
         text = ngettext("%(count)d connection revoked.", "%(count)d connections revoked.", done)
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, text % {"count": done}, level)
+        self.say_how_many(request, text, done)
         return None
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -119,8 +119,7 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
             "%(count)d messages are tried again within seconds.",
             done,
         )
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, text % {"count": done}, level)
+        self.say_how_many(request, text, done)
 
     @admin.action(description=gettext_lazy("Cancel"), permissions=["act"])
     def cancel(
@@ -152,8 +151,7 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
                 f"Cancelled: {entry}", now=now, about=entry, vehicle=entry.vehicle, user=user
             )
         text = ngettext("%(count)d message cancelled.", "%(count)d messages cancelled.", done)
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, text % {"count": done}, level)
+        self.say_how_many(request, text, done)
         return None
 
     def get_tiles(self, request: HttpRequest) -> list[Tile]:

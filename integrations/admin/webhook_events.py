@@ -154,8 +154,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
             "%(count)d events are worked off again within seconds.",
             done,
         )
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, text % {"count": done}, level)
+        self.say_how_many(request, text, done)
         if len(chosen) > REPLAYED_AT_ONCE:
             text = _("Only the first %(count)d were taken.") % {"count": REPLAYED_AT_ONCE}
             self.message_user(request, text, messages.WARNING)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -59,12 +59,8 @@ class AlertActions(PortalAdmin):
             return confirm.page(self, request, queryset, form=form, **page)
         now, user = clock.now(), acting_user(request)
         count = sum(act(row, user=user, now=now, **form.cleaned_data) for row in queryset)
-        self._tell(request, done(count), count)
+        self.say_how_many(request, done(count), count)
         return None
-
-    def _tell(self, request: HttpRequest, text: str, count: int) -> None:
-        level = messages.SUCCESS if count else messages.WARNING
-        self.message_user(request, text % {"count": count}, level)
 
     @admin.action(description=gettext_lazy("Acknowledge"), permissions=["act"])
     def acknowledge(
@@ -159,4 +155,4 @@ class AlertActions(PortalAdmin):
             "%(count)d services recorded, today and at the present odometer.",
             done,
         )
-        self._tell(request, text, done)
+        self.say_how_many(request, text, done)

@@ -107,8 +107,7 @@ class FleetioIssueAdmin(ReadOnlyAdmin):
             "%(count)d new issues are made within seconds.",
             done,
         )
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, text % {"count": done}, level)
+        self.say_how_many(request, text, done)
         return None
 
     @admin.display(description=gettext_lazy("in Fleetio"))

@@ -136,13 +136,13 @@ class RuleAdmin(PortalAdmin):
     def enable(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         done = self._switch(request, queryset, is_enabled=True)
         text = ngettext("%(count)d rule enabled.", "%(count)d rules enabled.", done)
-        self._tell(request, text, done)
+        self.say_how_many(request, text, done)
 
     @admin.action(description=gettext_lazy("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         done = self._switch(request, queryset, is_enabled=False)
         text = ngettext("%(count)d rule disabled.", "%(count)d rules disabled.", done)
-        self._tell(request, text, done)
+        self.say_how_many(request, text, done)
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Rule], *, is_enabled: bool) -> int:
         now = clock.now()
@@ -154,10 +154,6 @@ class RuleAdmin(PortalAdmin):
         if rules:
             wanted.rules_changed(now=now)
         return len(rules)
-
-    def _tell(self, request: HttpRequest, text: str, count: int) -> None:
-        level = messages.SUCCESS if count else messages.WARNING
-        self.message_user(request, text % {"count": count}, level)
 
     @admin.action(description=gettext_lazy("Evaluate all vehicles now"), permissions=["change"])
     def evaluate_all(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:

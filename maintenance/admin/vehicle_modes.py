@@ -79,5 +79,4 @@ class VehicleModeActions(PortalAdmin):
             "Maintenance mode ended for %(count)d vehicles.",
             done,
         )
-        level = messages.SUCCESS if done else messages.WARNING
-        self.message_user(request, text % {"count": done}, level)
+        self.say_how_many(request, text, done)
