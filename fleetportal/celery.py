@@ -77,6 +77,8 @@ app.conf.beat_schedule = {
     "evaluate-due-vehicles": _every(60, "maintenance.tasks.evaluate_due_vehicles"),
     "evaluate-all-vehicles": _every(3600, "maintenance.tasks.evaluate_all_vehicles"),
     "tend-alerts": _every(60, "maintenance.tasks.tend_alerts"),
+    # Hours before the first vehicle counts as quiet by itself.
+    "look-for-outages": _every(600, "maintenance.tasks.look_for_outages"),
 }
 
 

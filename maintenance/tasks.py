@@ -25,18 +25,19 @@ def evaluate_due_vehicles() -> int:
 @shared_task
 def evaluate_all_vehicles() -> int:
     """The calendar moves on without any reading."""
-    now = clock.now()
-    # What many vehicles of a make have in common is found before it is said of each.
-    outages.look(now=now)
-    return evaluation.evaluate_all(now=now)[0]
+    return evaluation.evaluate_all(now=clock.now())[0]
 
 
 @shared_task
 def tend_alerts() -> int:
     """Snoozes and holds end, reminders come round."""
-    now = clock.now()
-    outages.look(now=now)
-    return tending.tend(now=now).done
+    return tending.tend(now=clock.now()).done
+
+
+@shared_task
+def look_for_outages() -> int:
+    """Vehicles of one make that went quiet together."""
+    return outages.look(now=clock.now())
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -81,6 +81,12 @@ class MaintenanceModeAdmin(PortalAdmin):
         super().save_model(request, obj, form, change)
         modes.began(obj, now=clock.now(), user=acting_user(request))
 
+    def has_delete_permission(
+        self, request: HttpRequest, obj: MaintenanceMode | None = None
+    ) -> bool:
+        """It is ended instead: then people hear what it held."""
+        return False
+
     def get_panels(self, request: HttpRequest, obj: MaintenanceMode) -> list[Panel]:
         held = Panel(
             title=_("Held back"),
@@ -109,6 +115,8 @@ class MaintenanceModeAdmin(PortalAdmin):
             )
         now, user = clock.now(), acting_user(request)
         done = sum(modes.end(row, now=now, user=user) for row in queryset)
-        text = ngettext("%(count)d ended.", "%(count)d ended.", done) % {"count": done}
-        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+        text = ngettext(
+            "%(count)d maintenance mode ended.", "%(count)d maintenance modes ended.", done
+        )
+        self.say_how_many(request, text, done)
         return None

@@ -155,6 +155,7 @@ class ServiceRecordAdmin(PortalAdmin):
 
     def save_model(self, request: HttpRequest, obj: ServiceRecord, form: Any, change: bool) -> None:
         now, user = clock.now(), acting_user(request)
+        services.lock(obj.vehicle)
         if not change:
             obj.created_at = now
             obj.created_by = user

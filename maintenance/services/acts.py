@@ -5,7 +5,7 @@ in; `name` is who it was when nobody is, such as the address that a mail went to
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -60,7 +60,7 @@ def snooze(
     def put_off() -> None:
         alert.snoozed_until = until
 
-    what = f"Snoozed until {until:%Y-%m-%d %H:%M} UTC"
+    what = f"Snoozed until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     _act(alert, what, put_off, now=now, user=user, name=name, note=note)
     return True
 
@@ -74,12 +74,12 @@ def waive(
     if not _is_open(alert) or alert.waived_at:
         return False
 
-    def waived() -> None:
+    def set_aside() -> None:
         alert.waived_at = now
         alert.waived_name = _who(user, name)
         alert.snoozed_until = None
 
-    _act(alert, "Will not be fixed", waived, now=now, user=user, name=name, note=note)
+    _act(alert, "Will not be fixed", set_aside, now=now, user=user, name=name, note=note)
     announcements.waived(alert, now=now)
     return True
 

@@ -126,12 +126,7 @@ def _open(alert: Alert, planned: "Planned", now: datetime) -> None:
         window = timedelta(days=planned.rule.reopen_days)
         _come_back(alert, "Alert came back", window=window, now=now)
         return
-    alert.opened_at = now
-    alert.times_opened = 1
-    alert.status = alert.settled_status(now)
-    alert.save()
-    activity.record(f"Alert opened: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle)
-    announcements.announce(alert, Event.OPENED, now=now)
+    _open_first(alert, now)
 
 
 def reopen(
@@ -162,13 +157,10 @@ def _come_back(
     if flapping.is_flapping(returns):
         alert.flapping_since = alert.flapping_since or now
     if not already_flapping:
-        alert.times_opened += 1
-        alert.announced_stage = ""
+        _begin_anew(alert)
     alert.resolved_at = alert.resolved_by = None
     alert.resolution = ""
     alert.cleared_since_resolved = False
-    alert.acknowledged_at = alert.acknowledged_by = alert.snoozed_until = alert.waived_at = None
-    alert.acknowledged_name = alert.waived_name = ""
     alert.status = alert.settled_status(now)
     alert.save()
     activity.record(
@@ -186,33 +178,52 @@ def _come_back(
         announcements.announce(alert, event, now=now)
 
 
+def _begin_anew(alert: Alert) -> None:
+    """Another life: nothing of it was said, and nobody has taken it."""
+    alert.times_opened += 1
+    alert.announced_stage = ""
+    alert.escalated_at = None
+    alert.acknowledged_at = alert.acknowledged_by = alert.snoozed_until = alert.waived_at = None
+    alert.acknowledged_name = alert.waived_name = ""
+
+
 def open_without_vehicle(
-    rule: Rule, *, subject: str, summary: str, evidence: dict[str, Any], now: datetime
+    rule: Rule,
+    *,
+    subject: str,
+    summary: str,
+    evidence: dict[str, Any],
+    previous: Alert | None,
+    now: datetime,
 ) -> bool:
-    """An alert about many vehicles at once. False when it is open already."""
-    alert = Alert(
-        rule=rule,
-        kind=rule.kind,
-        topic=rule.topic,
-        subject=subject,
-        summary=summary,
-        stage=Stage.DUE,
-        severity=rule.severity or Severity.MEDIUM,
-        evidence={**evidence, "rule": {"id": rule.pk, "name": rule.name}},
-        pending_since=now,
-        opened_at=now,
-        reported_at=now,
-        times_opened=1,
-        status=Alert.Status.OPEN,
-    )
+    """An alert about many vehicles at once; `previous` is the one that comes back, if any.
+
+    False when somebody else opened it at this moment.
+    """
+    alert = previous or Alert(topic=rule.topic, subject=subject, pending_since=now)
+    alert.rule, alert.kind, alert.stage = rule, rule.kind, Stage.DUE
+    alert.severity = rule.severity or Severity.MEDIUM
+    alert.summary, alert.reported_at = summary, now
+    alert.evidence = {**evidence, "rule": {"id": rule.pk, "name": rule.name}}
     try:
         with transaction.atomic():
-            alert.save()
-    except IntegrityError:  # somebody else opened it at this moment
+            if previous:
+                window = timedelta(days=rule.reopen_days)
+                _come_back(alert, "Alert came back", window=window, now=now)
+            else:
+                _open_first(alert, now)
+    except IntegrityError:
         return False
-    activity.record(f"Alert opened: {summary}", now=now, about=alert)
-    announcements.announce(alert, Event.OPENED, now=now)
     return True
+
+
+def _open_first(alert: Alert, now: datetime) -> None:
+    alert.opened_at = now
+    alert.times_opened = 1
+    alert.status = alert.settled_status(now)
+    alert.save()
+    activity.record(f"Alert opened: {alert.summary}", now=now, about=alert, vehicle=alert.vehicle)
+    announcements.announce(alert, Event.OPENED, now=now)
 
 
 def _worsen(alert: Alert, planned: "Planned", now: datetime) -> None:

@@ -13,7 +13,17 @@ from maintenance.services import inhibition, issues, notifying
 from maintenance.services.issues import IssueEvent
 from maintenance.services.notifying import Event
 
-__all__ = ["Event", "announce", "ended", "flaps_on", "release", "remind", "settle", "waived"]
+__all__ = [
+    "Event",
+    "announce",
+    "ended",
+    "escalate",
+    "flaps_on",
+    "release",
+    "remind",
+    "settle",
+    "waived",
+]
 
 _TO_FLEETIO = {
     Event.OPENED: IssueEvent.OPENED,
@@ -28,9 +38,13 @@ _AFTER_SILENCE = {Event.RELEASED, Event.SNOOZE_OVER}
 def announce(alert: Alert, event: Event, *, now: datetime) -> None:
     """Tell whom the rule names, unless a person or the circumstances ask for quiet."""
     rule = alert.rule
-    if rule is None or alert.waived_at or _is_snoozed(alert, now):
+    if rule is None or _wants_quiet(alert, now):
+        _plan_next(alert, now)
+        alert.save()
         return
     if held := inhibition.why_held(alert, now=now):
+        if event is Event.SNOOZE_OVER:  # it is to be said again, once the hold is over
+            alert.announced_stage = ""
         _hold(alert, held, now)
         return
     alert.held_because = ""
@@ -54,8 +68,10 @@ def _ask_driver_to_renew(alert: Alert, now: datetime) -> None:
         link_mails.ask_to_renew(connection, ends_on=ends_on, stage=alert.stage, now=now)
 
 
-def _is_snoozed(alert: Alert, now: datetime) -> bool:
-    return alert.snoozed_until is not None and alert.snoozed_until > now
+def _wants_quiet(alert: Alert, now: datetime) -> bool:
+    """Whether a person put it off, or does not want to hear of it again."""
+    is_snoozed = alert.snoozed_until is not None and alert.snoozed_until > now
+    return is_snoozed or alert.waived_at is not None
 
 
 def _hold(alert: Alert, why: str, now: datetime) -> None:
@@ -71,7 +87,8 @@ def _plan_next(alert: Alert, now: datetime) -> None:
     """When to remind, and when to call somebody else: both only until somebody takes it."""
     rule = alert.rule
     alert.remind_at = None
-    if rule is None or alert.acknowledged_at:
+    if rule is None or alert.acknowledged_at or _wants_quiet(alert, now):
+        alert.escalate_at = None
         return
     repeat = rule.to_spec().repeat
     if repeat and FromStage(rule.mail_from_stage).covers(alert.stage):
@@ -82,8 +99,14 @@ def _plan_next(alert: Alert, now: datetime) -> None:
 
 
 def release(alert: Alert, *, now: datetime) -> bool:
-    """What held it is over: say what would have been said, if it was not said before."""
-    if alert.held_because == "" or inhibition.why_held(alert, now=now):
+    """What held it is over: say what would have been said, if it was not said before.
+
+    False when it was not held, or something else holds it now.
+    """
+    if alert.held_because == "":
+        return False
+    if held := inhibition.why_held(alert, now=now):
+        _hold(alert, held, now)
         return False
     alert.held_because = ""
     alert.save()
@@ -103,14 +126,17 @@ def remind(alert: Alert, *, now: datetime) -> None:
 def escalate(alert: Alert, *, now: datetime) -> None:
     """Nobody took it in time: somebody else hears of it, once."""
     alert.escalate_at = None
+    if _wants_quiet(alert, now) or alert.acknowledged_at:
+        alert.save()
+        return
     if held := inhibition.why_held(alert, now=now):
         _hold(alert, held, now)
         return
     alert.escalated_at = now
     alert.save()
-    told = notifying.tell(alert, event=Event.ESCALATED, now=now)
-    if told:
-        activity.record("Escalated", now=now, about=alert, vehicle=alert.vehicle)
+    if count := notifying.tell(alert, event=Event.ESCALATED, now=now):
+        text = f"Escalated: nobody acknowledged it in time. Messages: {count}"
+        activity.record(text, now=now, about=alert, vehicle=alert.vehicle)
 
 
 def waived(alert: Alert, *, now: datetime) -> None:
@@ -118,9 +144,14 @@ def waived(alert: Alert, *, now: datetime) -> None:
 
 
 def flaps_on(alert: Alert, *, now: datetime) -> None:
-    """It came back once more, which was said of it already; it may be worse than what was said."""
+    """It came back once more, which was said of it already; it may be worse than what was said,
+    and it may stay.
+    """
     if alert.announced_stage != alert.stage:
         announce(alert, Event.WORSE, now=now)
+    else:
+        _plan_next(alert, now)
+        alert.save()
 
 
 def ended(alert: Alert, *, now: datetime) -> None:

@@ -24,7 +24,7 @@ from maintenance.engine.findings import Finding
 from maintenance.engine.rules import RuleSpec
 from maintenance.engine.scopes import Scope, VehicleFacts, in_force
 from maintenance.models import Alert, Rule, ServiceRecord
-from maintenance.services import alerts, code_book, late_readings, reach
+from maintenance.services import alerts, code_book, late_readings, outages, reach
 from maintenance.services.episodes import to_view
 from maintenance.services.plans import InForce, Known, Planned, Services
 
@@ -72,8 +72,11 @@ def evaluate_vehicle(vehicle_id: int, *, now: datetime) -> list[Planned]:
 
 
 def evaluate_all(*, now: datetime, vehicle_ids: Iterable[int] | None = None) -> tuple[int, int]:
-    """Evaluate vehicles one by one; returns how many changed and how many failed."""
+    """Evaluate these vehicles, or all, one by one; returns how many changed and how many failed."""
     changed = failed = 0
+    if vehicle_ids is None:
+        # What many vehicles of a make have in common is found before it is said of each.
+        failed += _look_for_outages(now)
     ids = vehicle_ids if vehicle_ids is not None else Vehicle.objects.values_list("pk", flat=True)
     for vehicle_id in list(ids):
         try:
@@ -86,6 +89,16 @@ def evaluate_all(*, now: datetime, vehicle_ids: Iterable[int] | None = None) -> 
                 evaluation_error=f"{type(exc).__name__}: {exc}"[:255],
             )
     return changed, failed
+
+
+def _look_for_outages(now: datetime) -> bool:
+    """True when it failed: the vehicles are evaluated all the same."""
+    try:
+        outages.look(now=now)
+    except Exception:
+        logger.exception("outages could not be looked for")
+        return True
+    return False
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 held back.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -25,8 +25,9 @@ def begin(
     user: User | None = None,
 ) -> MaintenanceMode:
     """Begin it, or change when the one in force ends. Raises ValidationError."""
+    _lock(vehicle, group)
     mine = MaintenanceMode.objects.in_force(now).filter(vehicle=vehicle, group=group)
-    mode = mine.select_for_update().first() or MaintenanceMode(
+    mode = mine.first() or MaintenanceMode(
         vehicle=vehicle, group=group, begins_at=now, started_by=user
     )
     mode.ends_at, mode.reason = ends_at, reason or mode.reason
@@ -36,9 +37,17 @@ def begin(
     return mode
 
 
+def _lock(vehicle: Vehicle | None, group: VehicleGroup | None) -> None:
+    """Two who begin it at once begin one."""
+    if vehicle is not None:
+        Vehicle.objects.select_for_update().filter(pk=vehicle.pk).first()
+    if group is not None:
+        VehicleGroup.objects.select_for_update().filter(pk=group.pk).first()
+
+
 def began(mode: MaintenanceMode, *, now: datetime, user: User | None = None) -> None:
     """Write down that it was begun, or changed."""
-    until = f" until {mode.ends_at:%Y-%m-%d %H:%M} UTC" if mode.ends_at else ""
+    until = f" until {mode.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if mode.ends_at else ""
     text = f"Maintenance mode{until}: {mode}. {mode.reason}".rstrip(". ")
     activity.record(text, now=now, about=mode, vehicle=mode.vehicle, user=user)
 

@@ -83,8 +83,11 @@ def tell(
     """
     escalates = event is Event.ESCALATED
     if recipients is None and not escalates:
-        # What nobody heard of yet need not be said any more.
-        cancel(alert, reason="something newer followed", now=now)
+        # What they have not heard of yet need not be said any more. Who was called because
+        # nobody took it hears of it all the same: the newer word is not for them.
+        waiting = outbox.entries_about(alert).filter(kind__in=TELLING)
+        others = waiting.exclude(dedupe_key__contains=f":{Event.ESCALATED}:")
+        outbox.cancel(others, reason="something newer followed", now=now)
     if recipients is None:
         recipients = people.of_escalation(alert) if escalates else people.of(alert)
     ways = _ways(one for one in recipients if _wants(one, alert, event))
@@ -134,17 +137,23 @@ def tell_resolved(alert: Alert, *, now: datetime, due_at: datetime | None = None
     return len(ways)
 
 
-def tell_held(mode: MaintenanceMode, alerts: Iterable[Alert], *, now: datetime) -> int:
-    """List what a maintenance mode held and is over by now, each recipient in one summary.
+def tell_held(mode: MaintenanceMode | None, alerts: Iterable[Alert], *, now: datetime) -> int:
+    """List what a maintenance mode held and is over by now, each recipient in one summary; without
+    `mode` it is not in force for the vehicle any more.
 
-    That tells nobody in the sense of `told`. How many rows.
+    That tells nobody in the sense of `told`, and nobody who was told of it. How many rows.
     """
-    count = 0
+    count, occasion = 0, f"{mode.pk}" if mode else now.isoformat()
     for alert in alerts:
-        wanting = [one for one in people.of(alert) if _wants(one, alert, Event.RELEASED)]
+        known = told(alert)
+        wanting = [
+            one
+            for one in people.of(alert)
+            if one not in known and _wants(one, alert, Event.RELEASED)
+        ]
         ways = _ways(wanting)
         for way in ways:
-            _write(alert, way, Event.RELEASED, now, mode=mode)
+            _write(alert, way, Event.RELEASED, now, listed_for=occasion)
         count += len(ways)
     return count
 
@@ -169,33 +178,31 @@ def _ways(recipients: Iterable[Recipient]) -> list[_Way]:
     ]
 
 
-def _write(
-    alert: Alert, way: _Way, event: Event, now: datetime, *, mode: MaintenanceMode | None = None
-) -> None:
+def _write(alert: Alert, way: _Way, event: Event, now: datetime, *, listed_for: str = "") -> None:
     prefs = people.preferences(way.recipient)
     at = delivery_times.when(prefs, now, is_critical=alert.severity == Severity.CRITICAL)
     waits = at > now
-    held = mode is not None and not waits
+    listed = bool(listed_for) and not waits
     outbox.enqueue(
-        _kind(way, mode),
-        dedupe_key=_key(alert, way, event, now, mode),
+        _kind(way, is_listed=bool(listed_for)),
+        dedupe_key=_key(alert, way, event, now, listed_for),
         payload={
             "alert": alert.pk,
             **way.payload,
             "stage": alert.stage,
             **({} if event in BY_STAGE else {"event": event.value}),
-            **_together(waits or held),
+            **_together(waits or listed),
         },
         about=alert,
         vehicle=alert.vehicle,
         now=now,
         due_at=at,
-        bundle=f"{way.bundle}:mode:{mode.pk}" if mode and held else way.bundle,
+        bundle=f"{way.bundle}:mode:{listed_for}" if listed else way.bundle,
     )
 
 
-def _kind(way: _Way, mode: MaintenanceMode | None) -> str:
-    if mode:
+def _kind(way: _Way, *, is_listed: bool) -> str:
+    if is_listed:
         return HELD_PUSH if way.channel_id else HELD_MAIL
     return PUSH if way.channel_id else MAIL
 
@@ -209,8 +216,8 @@ def _life(alert: Alert, way: str) -> str:
     return f"{way}:{alert.pk}:{alert.times_opened}:"
 
 
-def _key(alert: Alert, way: _Way, event: Event, now: datetime, mode: MaintenanceMode | None) -> str:
-    start = f"{way.lane}_held" if mode else way.lane
+def _key(alert: Alert, way: _Way, event: Event, now: datetime, listed_for: str) -> str:
+    start = f"{way.lane}_held" if listed_for else way.lane
     key = f"{_life(alert, start)}{alert.stage}:{way.number}"
     if event in BY_STAGE:
         return key
@@ -220,7 +227,7 @@ def _key(alert: Alert, way: _Way, event: Event, now: datetime, mode: Maintenance
         Event.FLAPPING: alert.flapping_since,
         Event.ESCALATED: "",
         Event.SNOOZE_OVER: now.isoformat(),
-        Event.RELEASED: mode.pk if mode else now.isoformat(),
+        Event.RELEASED: listed_for or now.isoformat(),
     }
     return f"{key}:{event}:{once[event]}"
 

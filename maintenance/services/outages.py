@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max, Q
 from django.utils.translation import gettext as _
 
 from integrations.models import Connection, Make, Vehicle
@@ -12,6 +12,7 @@ from maintenance.engine import outages
 from maintenance.engine.outages import Car, Outage
 from maintenance.models import Alert, Rule
 from maintenance.services import acts, alerts, notifying
+from maintenance.services.episodes import CLOSED_BY_PEOPLE
 
 HABITS = 3  # a make's own pace of refreshing, times this, is still no silence
 
@@ -20,14 +21,32 @@ def look(*, now: datetime) -> int:
     """Open and end outages; returns how many changed. Safe to repeat; a constant number of queries
     while nothing changes.
     """
-    rule = Rule.objects.enabled().filter(kind=Rule.Kind.STALE_DATA, vehicle=None).first()
-    known = Alert.objects.unresolved().filter(kind=Rule.Kind.STALE_DATA, vehicle=None)
-    ongoing = {alert.subject: alert for alert in known}
+    rule = _rule()
     cars = _cars(rule, now) if rule else {}
+    known = _known(rule, now)
     changed = 0
-    for make in sorted({*cars, *ongoing}):
-        changed += _look_at(make, cars.get(make, []), ongoing.get(make), rule, now)
+    for make in sorted({*cars, *known}):
+        changed += _look_at(make, cars.get(make, []), known.get(make), rule, now)
     return changed
+
+
+def _rule() -> Rule | None:
+    """The rule that holds for every vehicle: what is quiet for a few is no outage of a make."""
+    everybody = Rule.objects.enabled().filter(
+        vehicle=None, group=None, make="", model="", year_from=None, year_to=None
+    )
+    return everybody.filter(kind=Rule.Kind.STALE_DATA).first()
+
+
+def _known(rule: Rule | None, now: datetime) -> dict[str, Alert]:
+    """By make the outage that is open, else the one that would come back."""
+    window = timedelta(days=rule.reopen_days if rule else 0)
+    rows = Alert.objects.filter(
+        Q(resolved_at=None) | Q(resolved_at__gte=now - window),
+        kind=Rule.Kind.STALE_DATA,
+        vehicle=None,
+    )
+    return {alert.subject: alert for alert in rows.order_by(F("resolved_at").asc(nulls_last=True))}
 
 
 def _cars(rule: Rule, now: datetime) -> dict[str, list[Car]]:
@@ -49,12 +68,27 @@ def _cars(rule: Rule, now: datetime) -> dict[str, list[Car]]:
 def _look_at(
     make: str, cars: list[Car], alert: Alert | None, rule: Rule | None, now: datetime
 ) -> bool:
-    since = datetime.fromisoformat(alert.evidence["since"]) if alert else None
-    outage = outages.judge(cars, now=now, ongoing_since=since)
-    if alert is not None and (outage is None or rule is None):
-        return _end(alert, now)
-    if alert is None and outage is not None and rule is not None:
-        return _open(make, outage, rule, now)
+    is_open = alert is not None and alert.resolved_at is None
+    since = datetime.fromisoformat(alert.evidence["since"]) if alert and is_open else None
+    outage = outages.judge(cars, now=now, ongoing_since=since) if rule else None
+    if alert is not None and is_open:
+        return outage is None and _end(alert, now)
+    if outage is None or rule is None:
+        return alert is not None and _note_clear(alert)
+    if alert is not None and _is_silenced(alert):
+        return False
+    return _open(make, outage, rule, alert, now)
+
+
+def _is_silenced(alert: Alert) -> bool:
+    """Whether a person ended it, and it has not been over since."""
+    return alert.resolution in CLOSED_BY_PEOPLE and not alert.cleared_since_resolved
+
+
+def _note_clear(alert: Alert) -> bool:
+    """What a person ended is over: from here on it may come back. Changes no alert."""
+    if _is_silenced(alert):
+        Alert.objects.filter(pk=alert.pk).update(cleared_since_resolved=True)
     return False
 
 
@@ -68,14 +102,20 @@ def _end(alert: Alert, now: datetime) -> bool:
 
 
 @transaction.atomic
-def _open(make: str, outage: Outage, rule: Rule, now: datetime) -> bool:
+def _open(make: str, outage: Outage, rule: Rule, previous: Alert | None, now: datetime) -> bool:
+    # Always in this order, as everybody takes them.
+    list(Vehicle.objects.select_for_update().filter(make__iexact=make).order_by("pk"))
+    if previous:
+        previous = acts.locked(previous)
+        if previous.resolved_at is None:
+            return False
     evidence = {"make": make, "quiet": outage.quiet, "total": outage.total}
-    summary = _("%(quiet)d of %(total)d %(make)s vehicles give no fresh data") % evidence
     opened = alerts.open_without_vehicle(
         rule,
         subject=make,
-        summary=summary,
+        summary=_("%(quiet)d of %(total)d %(make)s vehicles give no fresh data") % evidence,
         evidence={**evidence, "since": outage.since.isoformat()},
+        previous=previous,
         now=now,
     )
     if opened:

@@ -125,6 +125,7 @@ def recorded(
     what: str = "Service recorded",
 ) -> None:
     """What follows from a service record that was written: look at the rules again."""
+    lock(entry.vehicle)
     _note(entry, what, now=now, user=user)
     evaluation.evaluate_vehicle(entry.vehicle_id, now=now)
 
@@ -132,6 +133,7 @@ def recorded(
 @transaction.atomic
 def changed(entry: ServiceRecord, *, now: datetime, user: User | None = None) -> None:
     """What follows from a service record that says something else than before."""
+    lock(entry.vehicle)
     _unsettle(entry)
     recorded(entry, now=now, user=user, what="Service record changed")
 

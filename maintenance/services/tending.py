@@ -15,7 +15,7 @@ from django.db.models.functions import Upper
 from integrations.models import Connection
 from maintenance.engine import flapping
 from maintenance.models import Alert, MaintenanceMode, Rule
-from maintenance.services import acts, announcements, evaluation, modes
+from maintenance.services import acts, announcements, evaluation, modes, notifying
 from maintenance.services.announcements import Event
 
 Hold = Alert.Hold
@@ -33,8 +33,7 @@ class Tended:
 def tend(*, now: datetime) -> Tended:
     """Do all that is due by now. One alert's trouble does not stop the others."""
     result = Tended()
-    for mode in MaintenanceMode.objects.over(now):
-        modes.end(mode, now=now)
+    _end_modes(now, result)
     for due, act in (
         (_snoozes_over(now), _end_snooze),
         (_free(now), _release),
@@ -44,6 +43,15 @@ def tend(*, now: datetime) -> Tended:
     ):
         _each(due, act, now, result)
     return result
+
+
+def _end_modes(now: datetime, result: Tended) -> None:
+    for mode in MaintenanceMode.objects.over(now):
+        try:
+            result.done += modes.end(mode, now=now)
+        except Exception:
+            logger.exception("maintenance mode %s could not be ended", mode.pk)
+            result.failed += 1
 
 
 def _each(
@@ -114,7 +122,12 @@ def _end_snooze(alert: Alert, now: datetime) -> bool:
 
 
 def _release(alert: Alert, now: datetime) -> bool:
-    return announcements.release(alert, now=now)
+    """Its mode was ended by whoever ended it, unless the vehicle left what the mode was for."""
+    was_in_the_shop = alert.held_because == Hold.MAINTENANCE
+    released = announcements.release(alert, now=now)
+    if released and was_in_the_shop and alert.resolved_at:
+        notifying.tell_held(None, [alert], now=now)
+    return released
 
 
 def _settle(alert: Alert, now: datetime) -> bool:

@@ -1,9 +1,11 @@
 """While a vehicle is in the shop nobody is told; afterwards people hear what was held back."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from integrations.models import OutboxEntry, Vehicle
-from maintenance.models import Alert, FleetioIssue, MaintenanceMode
+from integrations.models import Activity, OutboxEntry, Vehicle
+from maintenance.models import Alert, FleetioIssue, MaintenanceMode, Rule
 from maintenance.services import acts, issues, modes, notifying, tending
 from tests.factories import NOW, make_group, make_vehicle
 from tests.maintenance.cars import DAY, HOUR, add_default_rules, open_alert, say
@@ -137,3 +139,62 @@ def test_what_a_person_acknowledged_in_the_shop_is_said_without_reminders(car: V
     alert.refresh_from_db()
     assert alert.remind_at is None
     assert alert.held_because == ""
+
+
+def test_what_came_and_went_is_listed_when_the_vehicle_left_its_group(car: Vehicle) -> None:
+    modes.begin(group=car.group, now=NOW - DAY)
+    open_alert(car)
+    say(car, NOW + HOUR, oil=90)
+    Vehicle.objects.filter(pk=car.pk).update(group=None)
+
+    tending.tend(now=NOW + 2 * HOUR)
+
+    assert written(notifying.HELD_MAIL) == 1
+    assert written(notifying.MAIL) == 0
+
+
+def test_who_heard_that_it_is_over_is_not_told_that_it_came_and_went(car: Vehicle) -> None:
+    alert = open_alert(car, oil=25)
+    OutboxEntry.objects.update(state=OutboxEntry.State.DONE)
+    mode = modes.begin(vehicle=car, now=NOW + HOUR)
+    say(car, NOW + DAY, oil=12)
+    alert.refresh_from_db()
+    assert alert.held_because == Alert.Hold.MAINTENANCE
+    say(car, NOW + 2 * DAY, oil=90)
+
+    modes.end(mode, now=NOW + 3 * DAY)
+
+    assert (written(notifying.RESOLVED_MAIL), written(notifying.HELD_MAIL)) == (1, 0)
+
+
+def test_the_next_reason_for_quiet_takes_the_place_of_the_shop(car: Vehicle) -> None:
+    Alert.objects.create(
+        vehicle=car,
+        rule=Rule.objects.get(kind=Rule.Kind.STALE_DATA),
+        kind=Rule.Kind.STALE_DATA,
+        topic="stale-data",
+        stage="due",
+        summary="Quiet",
+        status=Alert.Status.OPEN,
+        pending_since=NOW,
+        opened_at=NOW,
+        held_because=Alert.Hold.MAINTENANCE,
+    )
+    connection = car.connection
+    assert connection is not None
+    connection.status = connection.Status.NEEDS_RECONNECT
+    connection.save()
+
+    tending.tend(now=NOW)
+
+    assert Alert.objects.get(kind=Rule.Kind.STALE_DATA).held_because == Alert.Hold.CONNECTION
+
+
+def test_times_are_written_down_in_utc(car: Vehicle) -> None:
+    local = (NOW + DAY).astimezone(ZoneInfo("America/Denver"))
+    modes.begin(vehicle=car, ends_at=local, now=NOW)
+    acts.snooze(open_alert(make_vehicle()), until=local, now=NOW)
+
+    texts = Activity.objects.filter(what__contains="until").values_list("what", flat=True)
+    assert len(texts) == 2
+    assert all("2026-03-03 12:00 UTC" in text for text in texts)
