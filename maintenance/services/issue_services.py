@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Protocol
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from integrations.clients.errors import ClientError
 from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.clients.fleetio import ServiceEntry
+from integrations.services import activity
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
 from maintenance.services import fleetio_entries, issue_state, services
 
@@ -48,16 +50,20 @@ def record(
         topic=alert.topic, reference=fleetio_entries.reference(entry.id)
     ):
         return  # taken over as a service entry already
-    services.record(
-        car,
-        topic=alert.topic,
-        source=ServiceRecord.Source.FLEETIO,
-        odometer_km=fleetio_entries.odometer_km(car, entry) if entry else None,
-        done_on=timezone.localdate(min(done_at, now)),
-        note=f"Fleetio issue {issue}",
-        reference=reference(issue),
-        now=now,
-    )
+    try:
+        services.record(
+            car,
+            topic=alert.topic,
+            source=ServiceRecord.Source.FLEETIO,
+            odometer_km=fleetio_entries.odometer_km(car, entry) if entry else None,
+            done_on=timezone.localdate(min(done_at, now)),
+            note=f"Fleetio issue {issue}",
+            reference=reference(issue),
+            now=now,
+        )
+    except ValidationError as exc:  # a day or an odometer that no service can have
+        text = f"The service of Fleetio issue {issue} was not taken over: {exc.messages[0]}"
+        activity.record(text, now=now, about=alert, vehicle=car)
 
 
 def reference(issue: FleetioIssue) -> str:

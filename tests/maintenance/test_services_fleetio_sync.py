@@ -1,7 +1,7 @@
 """What a mechanic does in Fleetio ends the alert here."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from pytest_django import Settings
 from fleetportal import clock
 from integrations import conf, registry
 from integrations.clients.errors import ClientError
-from integrations.models import OutboxEntry, ProviderGate, Vehicle
+from integrations.models import Activity, OutboxEntry, ProviderGate, Vehicle
 from integrations.sandbox import Fault, Sandbox
 from integrations.services import delivery, fleetio_vehicles
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
@@ -272,6 +272,22 @@ def test_the_service_entry_that_resolved_it_says_when_and_at_what_odometer(
     assert record.reference == f"issue:{issue.fleetio_id}"
     assert record.done_on == done_at.date()
     assert record.odometer_km == pytest.approx((meter + 10) * MILE, abs=0.01)
+
+
+def test_a_service_that_cannot_be_true_ends_the_alert_without_a_record(
+    sandbox: Sandbox, car: Vehicle
+) -> None:
+    interval_alert(car)
+    issue = deliver()
+    sandbox.fleetio.add_service_entry(
+        car.vin or "",
+        issue_ids=[issue.fleetio_id],
+        completed_at=datetime(1901, 1, 1, tzinfo=UTC),
+    )
+
+    assert bring_back(NOW + HOUR) == 1
+    assert not ServiceRecord.objects.filter(source="fleetio").exists()
+    assert Activity.objects.filter(what__contains="was not taken over").count() == 1
 
 
 def test_what_was_ended_before_the_car_said_it_again_is_reopened(
