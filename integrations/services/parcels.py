@@ -21,8 +21,10 @@ from integrations.models import OutboxEntry
 logger = logging.getLogger(__name__)
 
 State = OutboxEntry.State
-# A storm is let pass before it is told, but nobody waits longer than this.
+# A storm is let pass before it is told, but nobody waits longer than this. What is much comes in
+# waves: beat wakes those who find it out once a minute.
 GATHER = timedelta(seconds=20)
+MUCH, GATHER_MUCH = 10, timedelta(seconds=75)
 GATHER_MOST = timedelta(minutes=5)
 
 
@@ -82,7 +84,8 @@ def _is_gathering(rows: Sequence[_Row], now: datetime, gather: timedelta) -> boo
     if not _is_bundled(first) or first.parcel or first.state != State.PENDING:
         return False
     written = [row.created_at for row in rows]
-    return max(written) > now - gather and min(written) > now - GATHER_MOST
+    wait = gather if len(rows) <= MUCH else max(gather, GATHER_MUCH)
+    return max(written) > now - wait and min(written) > now - GATHER_MOST
 
 
 def _lots(rows: Sequence[_Row]) -> list[Lot]:
@@ -117,9 +120,12 @@ def split(lot: Lot, *, now: datetime) -> list[Lot]:
     how = registry.kind(lot.kind).split
     if how is None:
         return [lot]
-    entries = OutboxEntry.objects.due(now).filter(pk__in=lot.pks).select_related("vehicle")
+    rows = OutboxEntry.objects.due(now).filter(pk__in=lot.pks).select_related("vehicle")
+    entries = list(rows.order_by("created_at", "pk"))
+    if not entries:  # somebody else has taken them meanwhile
+        return []
     try:
-        parts = how(list(entries.order_by("created_at", "pk")), now=now)
+        parts = how(entries, now=now)
     except Exception:
         # A fault of ours must not keep anything from being sent.
         logger.exception("bundle of %s", lot.kind)
@@ -133,6 +139,8 @@ def claim(lot: Lot, *, until: datetime, now: datetime) -> list[OutboxEntry]:
     The flag `unclear` of the lot is true of every row that comes back.
     """
     with transaction.atomic():
+        if lot.is_bundle and not _is_first(lot):
+            return []
         free = list(
             OutboxEntry.objects.select_for_update(skip_locked=True)
             .due(now)
@@ -161,6 +169,14 @@ def claim(lot: Lot, *, until: datetime, now: datetime) -> list[OutboxEntry]:
         entry.attempts += 1
         entry.started_at = entry.started_at or now
     return free
+
+
+def _is_first(lot: Lot) -> bool:
+    """Hold the lot's oldest row. Who takes row after row beside somebody else gets one half, and
+    the other half becomes a message of its own.
+    """
+    oldest = OutboxEntry.objects.select_for_update(skip_locked=True).filter(pk=min(lot.pks))
+    return bool(oldest.values_list("pk", flat=True))
 
 
 def _as_listed(lot: Lot) -> Q:

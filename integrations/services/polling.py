@@ -168,10 +168,13 @@ def _poll(
         why = "This month's calls are used up"
         columns = poll_outcomes.of_own_count(vehicle, now)
         return _asked_nothing(vehicle, columns, until=schedule.next_month(now), why=why)
+    time_now = leases.going_on(now)
     try:
         results = read(vehicle, codes, client=client, now=now)
     except ClientError as exc:
-        return _failed(vehicle, exc, now)
+        return _failed(vehicle, exc, time_now())
+    # A read may take a minute: what follows from it is dated when it is known.
+    now = time_now()
     try:
         return _store(identify(vehicle, results, now), results, client.cost(codes), policy, now)
     except Exception as exc:

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from integrations.models import Signal, Vehicle
 from integrations.models.prepared import Prepared, Statement, given, together
+from integrations.services import leases
 from maintenance.engine.code_overrides import CodeBook
 from maintenance.engine.conditions import judge
 from maintenance.engine.episodes import advance, combine
@@ -72,20 +73,24 @@ def evaluate_vehicle(vehicle_id: int, *, now: datetime) -> list[Planned]:
 
 
 def evaluate_all(*, now: datetime, vehicle_ids: Iterable[int] | None = None) -> tuple[int, int]:
-    """Evaluate these vehicles, or all, one by one; returns how many changed and how many failed."""
+    """Evaluate these vehicles, or all, one by one; returns how many changed and how many failed.
+
+    A large fleet takes minutes: each is judged, and told of, as of its own moment.
+    """
     changed = failed = 0
+    time_now = leases.going_on(now)
     if vehicle_ids is None:
         # What many vehicles of a make have in common is found before it is said of each.
         failed += _look_for_outages(now)
     ids = vehicle_ids if vehicle_ids is not None else Vehicle.objects.values_list("pk", flat=True)
     for vehicle_id in list(ids):
         try:
-            changed += bool(evaluate_vehicle(vehicle_id, now=now))
+            changed += bool(evaluate_vehicle(vehicle_id, now=time_now()))
         except Exception as exc:  # one car's trouble must not stop the others
             logger.exception("vehicle %s: the rules failed", vehicle_id)
             failed += 1
             Vehicle.objects.filter(pk=vehicle_id).update(
-                evaluation_due_at=now + AGAIN,
+                evaluation_due_at=time_now() + AGAIN,
                 evaluation_error=f"{type(exc).__name__}: {exc}"[:255],
             )
     return changed, failed

@@ -50,18 +50,21 @@ def _known(rule: Rule | None, now: datetime) -> dict[str, Alert]:
 
 
 def _cars(rule: Rule, now: datetime) -> dict[str, list[Car]]:
-    """Reachable vehicles by make."""
+    """Reachable vehicles by make. One that could not be read until now counts from then: it had
+    no time to say anything.
+    """
     habits = dict(Make.objects.values_list("name", "refresh_minutes"))
     reachable = Vehicle.objects.filter(connection__status=Connection.Status.ACTIVE).exclude(make="")
     rows = reachable.annotate(heard=Max("signals__recorded_at")).values_list(
-        "make", "heard", "connection__connected_at"
+        "make", "heard", "connection__connected_at", "connection__status_changed_at"
     )
     found: dict[str, list[Car]] = defaultdict(list)
-    for make, heard, connected_at in rows:
+    for make, heard, *reachable_since in rows:
         name = make.strip().upper()
         habit = timedelta(minutes=habits.get(name, 0))
         quiet_after = max(timedelta(hours=rule.freshness_hours), HABITS * habit)
-        found[name].append(Car(last_at=heard or connected_at, quiet_after=quiet_after))
+        last_at = max(at for at in (heard, *reachable_since) if at)
+        found[name].append(Car(last_at=last_at, quiet_after=quiet_after))
     return found
 
 

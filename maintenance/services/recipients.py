@@ -1,5 +1,6 @@
 """Who is told of an alert."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
+from django.db.models.functions import Lower
 
 from integrations.models import Driver
 from integrations.services import activity, mail
@@ -30,13 +32,13 @@ def of(alert: Alert) -> list[Recipient]:
     connection = alert.vehicle.connection if alert.vehicle else None
     if rule.notify_driver and connection and connection.driver.is_active:
         wanted.setdefault(connection.driver.email.lower(), connection.driver)
-    return [_recipient(email, person) for email, person in wanted.items()]
+    return _recipients(wanted)
 
 
 def of_escalation(alert: Alert) -> list[Recipient]:
     """Who is told when nobody takes care of it."""
     addresses = split(alert.rule.escalate_to) if alert.rule else ()
-    return [_recipient(address, None) for address in dict.fromkeys(map(str.lower, addresses))]
+    return _recipients(dict.fromkeys(map(str.lower, addresses)))
 
 
 def preferences(recipient: Recipient) -> Preferences:
@@ -78,8 +80,7 @@ def subscribe(recipient: Recipient, *, now: datetime) -> bool:
 
 def staff() -> list[Recipient]:
     """Who hears of the portal's own troubles: MAINTENANCE_EMAILS, each once."""
-    addresses = dict.fromkeys(address.lower() for address in settings.MAINTENANCE_EMAILS)
-    return [_recipient(address, None) for address in addresses]
+    return _recipients(dict.fromkeys(map(str.lower, settings.MAINTENANCE_EMAILS)))
 
 
 def _staff(rule: Rule) -> list[User]:
@@ -88,11 +89,17 @@ def _staff(rule: Rule) -> list[User]:
     return list(users.exclude(email="").order_by("pk").distinct())
 
 
-def _recipient(email: str, person: User | Driver | None) -> Recipient:
-    """The row of this address; it appears when the address is first needed."""
-    known = Recipient.objects.filter(email__iexact=email).order_by("pk").first()
-    if known is not None:
-        return known
+def _recipients(wanted: Mapping[str, User | Driver | None]) -> list[Recipient]:
+    """The rows of these addresses, in lower case, asked for at once: a storm asks a thousand times.
+
+    A row appears when its address is first needed.
+    """
+    rows = Recipient.objects.annotate(lower=Lower("email")).filter(lower__in=list(wanted))
+    known = {row.email.lower(): row for row in rows.order_by("-pk")}  # of twins the first
+    return [known.get(email) or _new(email, person) for email, person in wanted.items()]
+
+
+def _new(email: str, person: User | Driver | None) -> Recipient:
     recipient, _created = Recipient.objects.get_or_create(
         email=email,
         defaults={

@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Upper
 
 from integrations.models import Connection
+from integrations.services import leases
 from maintenance.engine import flapping
 from maintenance.models import Alert, MaintenanceMode, Rule
 from maintenance.services import acts, announcements, evaluation, modes, notifying
@@ -31,8 +32,12 @@ class Tended:
 
 
 def tend(*, now: datetime) -> Tended:
-    """Do all that is due by now. One alert's trouble does not stop the others."""
+    """Do all that is due by now. One alert's trouble does not stop the others.
+
+    Of many each is told of as of its own moment.
+    """
     result = Tended()
+    time_now = leases.going_on(now)
     _end_modes(now, result)
     for due, act in (
         (_snoozes_over(now), _end_snooze),
@@ -41,7 +46,7 @@ def tend(*, now: datetime) -> Tended:
         (_to_escalate(now), _escalate),
         (_to_remind(now), _remind),
     ):
-        _each(due, act, now, result)
+        _each(due, act, time_now, result)
     return result
 
 
@@ -57,13 +62,13 @@ def _end_modes(now: datetime, result: Tended) -> None:
 def _each(
     due: QuerySet[Alert],
     act: Callable[[Alert, datetime], bool],
-    now: datetime,
+    time_now: Callable[[], datetime],
     result: Tended,
 ) -> None:
     for alert in list(due.order_by("vehicle", "pk").only("pk", "vehicle")):
         try:
             with transaction.atomic():
-                result.done += act(acts.locked(alert), now)
+                result.done += act(acts.locked(alert), time_now())
         except Exception:
             logger.exception("alert %s could not be tended", alert.pk)
             result.failed += 1

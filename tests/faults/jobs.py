@@ -1,6 +1,7 @@
 """What the processes of these tests do. Each gets its number in the crowd first."""
 
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
@@ -14,13 +15,15 @@ from integrations.models import ConnectLink, OAuthToken, OutboxEntry, Vehicle
 from integrations.services import (
     connect_links,
     connections,
+    delivery,
     fleetio_odometers,
     fleetio_vehicles,
+    parcels,
     tokens,
 )
 from integrations.services.measures import KM_PER_MILE
 from maintenance.models import Rule
-from maintenance.services import evaluation
+from maintenance.services import evaluation, notifying
 from tests import factories
 from tests.maintenance import cars
 
@@ -167,3 +170,30 @@ def queue_a_backlog(_: int, vin: str, km: float, count: int) -> None:
         )
         for n in range(count)
     )
+
+
+@job
+def queue_a_bundle(_: int, count: int) -> None:
+    """So many alerts of one recipient, as a storm leaves them."""
+    now = clock.now()
+    OutboxEntry.objects.bulk_create(
+        OutboxEntry(
+            kind=notifying.MAIL,
+            lane=registry.MAIL,
+            dedupe_key=f"storm:{n}",
+            bundle="mail:1",
+            created_at=now - timedelta(minutes=5),
+            next_attempt_at=now - timedelta(minutes=5),
+            payload={"alert": n, "recipient": 1, "stage": "due"},
+        )
+        for n in range(count)
+    )
+
+
+@job
+def claim_the_bundle(_: int) -> None:
+    """Take what is due, as a worker does who found it; print how many rows that were."""
+    now = clock.now()
+    lots = parcels.due(registry.MAIL, now=now, gather=None)
+    time.sleep(0.5)  # everybody has found it
+    say(sum(len(parcels.claim(lot, until=now + delivery.LEASE, now=now)) for lot in lots))

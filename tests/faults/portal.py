@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,9 +59,17 @@ class Actor:
 class Portal:
     """Processes, their database, and one clock for them and for the providers."""
 
-    def __init__(self, folder: Path, database: str, **sandbox: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        **sandbox: Any,
+    ) -> None:
         self.folder = folder
         self.database = database
+        self._settings = dict(settings or {})
         self.later = 0.0  # seconds that everybody's clock is ahead of the real one
         self.sandbox = Sandbox(clock=self.clock, **sandbox)
         self.outputs: list[str] = []
@@ -86,6 +94,7 @@ class Portal:
                     "FLEETIO_REQUESTS_PER_MINUTE": "1000000",
                     "SMARTCAR_BUCKET_SIZE": "1000000",
                     "SITE_URL": "http://localhost:8000",
+                    **self._settings,
                 },
             )
             with subprocess.Popen(

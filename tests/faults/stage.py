@@ -19,7 +19,8 @@ import django
 
 def main() -> None:
     django.setup()
-    from tests.faults import jobs  # noqa: F401  loaded once, before anybody is forked
+    # Loaded once, before anybody is forked.
+    from tests.faults import jobs, storm_jobs  # noqa: F401
 
     sys.stdout.write("ready\n")
     sys.stdout.flush()

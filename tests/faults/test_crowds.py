@@ -88,6 +88,17 @@ def test_eight_processes_that_say_and_judge_the_same_make_one_alert_and_one_issu
         assert len(portal.sandbox.fleetio.issues()) == 2
 
 
+def test_a_storm_is_claimed_whole_by_one_of_a_crowd(make_portal: MakePortal) -> None:
+    """In halves it would be as many messages as there are senders."""
+    with make_portal(vehicles=1, drivers=1) as portal:
+        portal.do("queue_a_bundle", 2000)
+
+        crowd = portal.race("claim_the_bundle", times=4)
+
+        assert_all_well(crowd)
+        assert sorted(int(one.output) for one in crowd) == [0, 0, 0, 2000]
+
+
 def test_everything_at_once_does_nothing_twice(make_portal: MakePortal) -> None:
     with make_portal(vehicles=6, drivers=1) as portal:
         portal.connect()

@@ -164,6 +164,21 @@ def test_a_split_that_fails_keeps_nothing_from_being_sent(
     assert any(record.exc_info for record in caplog.records)
 
 
+def test_what_somebody_else_took_meanwhile_is_nobodys_fault(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def first(entries: Sequence[OutboxEntry], *, now: datetime) -> list[list[OutboxEntry]]:
+        return [list(entries)] if entries[0] else []
+
+    register(monkeypatch, "told", outside, split=first)
+    write("1", "2")
+    (lot,) = parcels.due(PUSH, now=NOW, gather=None)
+    OutboxEntry.objects.update(state="done")
+
+    assert parcels.split(lot, now=NOW) == []
+    assert not caplog.records
+
+
 # --- Gathering --------------------------------------------------------------------------------
 
 
@@ -174,6 +189,18 @@ def test_a_bundle_waits_until_nothing_more_joins_it(outside: Outside) -> None:
     assert deliver(gather=parcels.GATHER).attempted == 0
     assert deliver(NOW + SECOND, gather=parcels.GATHER).done == 2
     assert outside.sent == [["1", "2"]]
+
+
+def test_a_storm_that_comes_in_waves_is_one(outside: Outside) -> None:
+    """Cars are read, and snoozes end, when beat wakes somebody: once a minute."""
+    first = [f"a{n}" for n in range(parcels.MUCH + 1)]
+    write(*first, created_at=NOW)
+    assert deliver(NOW + 59 * SECOND, gather=parcels.GATHER).attempted == 0
+
+    write("b", created_at=NOW + MINUTE)
+    assert deliver(NOW + 2 * MINUTE, gather=parcels.GATHER).attempted == 0
+    deliver(NOW + MINUTE + parcels.GATHER_MUCH, gather=parcels.GATHER)
+    assert outside.sent == [[*first, "b"]]
 
 
 def test_nothing_waits_for_others_for_long(outside: Outside) -> None:

@@ -594,6 +594,16 @@ def test_a_fault_of_our_own_in_one_cars_answer_leaves_the_others_to_be_read(
     assert car.poll_failures == 1
 
 
+def test_what_a_slow_read_found_out_is_dated_when_it_is_known(world: World, car: Vehicle) -> None:
+    """A minute late, messages about it would not be gathered with those of other cars."""
+    error = ("CONNECTED_SERVICES_ACCOUNT", "AUTHENTICATION_FAILED")
+    world.smartcar_fault(pattern="/batch$", error=error, delay=1.1)
+
+    assert outcome_of(world, car) is Outcome.RECONNECT
+    assert car.connection
+    assert car.connection.status_changed_at > world.now
+
+
 def test_what_cannot_be_stored_is_shown_and_counted_and_the_car_backs_off(
     world: World, car: Vehicle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,11 +11,12 @@ from django.db import connection
 
 from integrations.clients.readings import OIL_LIFE, SYSTEM_PREFIX, SignalReading
 from integrations.models import Activity, OutboxEntry, Reading, Signal, Vehicle
+from integrations.services import leases
 from integrations.services.ingest import ingest
 from maintenance.engine.conditions import judge
 from maintenance.models import Alert, Rule
 from maintenance.services import evaluation, services, wanted
-from tests.factories import NOW, make_group, make_rule, make_service, make_vehicle
+from tests.factories import NOW, make_group, make_rule, make_service, make_signal, make_vehicle
 from tests.maintenance.cars import (
     DAY,
     HOUR,
@@ -336,6 +337,20 @@ def test_a_rule_that_raises_halfway_leaves_no_half_alert(
     assert Reading.objects.filter(vehicle=car).count() == 1
     assert not Alert.objects.exists()
     assert not Activity.objects.filter(what__startswith="Alert").exists()
+
+
+def test_a_large_fleet_is_judged_each_car_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gathers what comes within seconds must see that more is coming."""
+    for _ in range(3):
+        make_signal(vehicle=make_vehicle())
+    later = NOW + 4 * DAY
+    moments = iter([later + n * HOUR for n in range(9)])
+    monkeypatch.setattr(leases, "going_on", lambda now: lambda: next(moments))
+
+    assert evaluation.evaluate_all(now=later) == (3, 0)
+
+    opened = Alert.objects.exclude(vehicle=None).order_by("pk").values_list("opened_at", flat=True)
+    assert list(opened) == [later, later + HOUR, later + 2 * HOUR]
 
 
 def test_one_cars_trouble_does_not_stop_the_others(

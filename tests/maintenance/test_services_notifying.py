@@ -288,7 +288,8 @@ def test_a_storm_is_one_message_for_each_way(receiver: Receiver) -> None:
         if n % 200 == 0:
             deliver(at, parcels.GATHER)  # as workers do while it goes on
 
-    deliver(NOW + MINUTE + parcels.GATHER, parcels.GATHER)
+    deliver(NOW + MINUTE + parcels.GATHER_MUCH, parcels.GATHER)
+    assert len(subjects()) == 1
     deliver(NOW + HOUR, parcels.GATHER)
 
     assert subjects() == ["1000 alerts for 1000 vehicles"]

@@ -4,10 +4,11 @@ from datetime import datetime
 
 import pytest
 
-from integrations.models import OutboxEntry, Vehicle
+from integrations.models import Connection, OutboxEntry, Vehicle
+from integrations.services import connection_status
 from maintenance.models import Alert, Rule
 from maintenance.services import acts, evaluation, notifying, outages
-from tests.factories import NOW, make_group, make_vehicle
+from tests.factories import NOW, make_access, make_group, make_vehicle
 from tests.maintenance.cars import DAY, HOUR, add_default_rules, say
 
 pytestmark = pytest.mark.django_db
@@ -127,3 +128,18 @@ def test_its_cost_does_not_grow_with_the_fleet(
 
     with django_assert_max_num_queries(4):  # type: ignore[operator]
         outages.look(now=QUIET)
+
+
+def test_cars_whose_connection_was_lost_for_days_and_is_back_are_no_outage(
+    cars: list[Vehicle],
+) -> None:
+    for car in cars:
+        make_access(vehicle=car)
+    for consent in Connection.objects.all():
+        connection_status.needs_reconnect(consent, reason="lost", now=NOW + HOUR)
+    for consent in Connection.objects.all():
+        connection_status.mark_active(consent, now=QUIET)
+
+    assert outages.look(now=QUIET + HOUR) == 0
+    # Nor is that a way to stay quiet.
+    assert outages.look(now=QUIET + 3 * DAY) == 1

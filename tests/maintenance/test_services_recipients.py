@@ -1,5 +1,9 @@
 """Who is told."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group
 from pytest_django import Settings
@@ -102,6 +106,19 @@ def test_the_row_that_an_admin_wrote_in_capitals_is_used(rule: Rule) -> None:
 
     assert recipients.of(make_alert(rule=rule)) == [known]
     assert Recipient.objects.count() == 1
+
+
+def test_more_recipients_cost_no_more_questions(
+    rule: Rule, django_assert_num_queries: Callable[..., AbstractContextManager[Any]]
+) -> None:
+    """In a storm they are asked for a thousand times."""
+    addresses = [f"to{n}@example.com" for n in range(20)]
+    rule.extra_addresses = "\n".join(addresses)
+    alert = make_alert(rule=rule)
+    assert [one.email for one in recipients.of(alert)] == addresses  # the rows are made
+
+    with django_assert_num_queries(2):  # the rule's staff, and these
+        assert [one.email for one in recipients.of(alert)] == addresses
 
 
 def test_without_a_rule_nobody_is_told() -> None:

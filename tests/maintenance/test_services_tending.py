@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from integrations.models import Activity, OutboxEntry, Vehicle
-from integrations.services import delivery
+from integrations.services import delivery, leases
 from maintenance.models import Alert, Recipient, Rule
 from maintenance.services import acts, issues, modes, notifying
 from maintenance.services.tending import tend
@@ -303,6 +303,21 @@ def test_a_person_ends_at_once_what_comes_and_goes(car: Vehicle) -> None:
 
     assert len(deliver(NOW + 3 * DAY)) == 1
     assert tend(now=NOW + 9 * DAY).done == 0
+
+
+def test_of_many_each_is_told_of_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gathers what comes within seconds must see that more is coming."""
+    for _ in range(3):
+        open_alert(make_vehicle())
+    OutboxEntry.objects.all().delete()
+    later = NOW + 7 * DAY
+    moments = iter([later + n * HOUR for n in range(9)])
+    monkeypatch.setattr(leases, "going_on", lambda now: lambda: next(moments))
+
+    assert tend(now=later).done == 3
+
+    written = OutboxEntry.objects.filter(kind=notifying.MAIL).values_list("created_at", flat=True)
+    assert len(set(written)) == 3
 
 
 def test_one_alerts_trouble_does_not_stop_the_others(
