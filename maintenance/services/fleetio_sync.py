@@ -14,7 +14,7 @@ from typing import Protocol
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from integrations.clients.errors import ClientError
+from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.clients.fleetio import Move, ServiceEntry
 from integrations.models import ProviderGate
@@ -86,11 +86,14 @@ def _looked(gate: ProviderGate, until: datetime) -> None:
 
 
 def _guarded(issue: FleetioIssue, judge: Callable[[], Change]) -> Change | None:
-    """None when a fault of ours is in the way: it must not stop the other issues."""
+    """None when a fault is in the way that is this issue's own: it must not stop the others."""
     try:
         return judge()
-    except ClientError:
-        raise  # a limit, or Fleetio is away: the others would fare no better
+    except ClientError as exc:
+        if exc.outcome is not Outcome.RETRY or exc.status_code is None:
+            raise  # a limit, or Fleetio is away: the others would fare no better
+        logger.warning("Fleetio issue %s could not be taken over: %s", issue.fleetio_id, exc)
+        return None
     except Exception:
         logger.exception("Fleetio issue %s could not be taken over", issue.fleetio_id)
         return None
@@ -135,7 +138,7 @@ def take_over(
     entry = None
     if _is_news(known, remote) and issue_services.restarts(known.alert, remote):
         # No transaction is open during a call.
-        entry = issue_services.resolving_entry(remote, client)
+        entry = issue_services.resolving_entry(remote, client, now=now)
     with transaction.atomic():
         return _take_over(known, remote, entry, now)
 
@@ -166,18 +169,19 @@ def _end(
     entry: ServiceEntry | None,
     now: datetime,
 ) -> Change:
+    ended_at = issue_services.ended_at(remote) or now
     if alert.resolved_at:  # what we did ourselves, or a person after us
         if alert.flapping_since:
             announcements.settle(alert, now=now)  # nobody waits for it to come back
+        if alert.resolution == Alert.Resolution.PERSON:  # who ended it here recorded no service
+            issue_services.record(alert, issue, remote, entry, now)
         return Change.NOTHING
-    ended_at = remote.resolved_at or remote.closed_at or remote.updated_at or now
     if _came_back_after(alert, ended_at):
         issues.ask_to_move(alert, Move.REOPEN, now=now)
         return Change.NOTHING
     note = (remote.resolved_note or remote.closed_note)[:LONGEST_NOTE]
     acts.resolve(alert, now=now, how=Alert.Resolution.FLEETIO, note=note)
-    if alert.vehicle and issue_services.restarts(alert, remote):
-        issue_services.record(alert, issue, ended_at, entry, now)
+    issue_services.record(alert, issue, remote, entry, now)
     return Change.ENDED
 
 

@@ -122,8 +122,11 @@ def _goes_on(alert: Alert, event: IssueEvent, now: datetime) -> None:
 
 
 def _was_said_there(issue: FleetioIssue, now: datetime) -> bool:
-    """Whether it is Fleetio's own news that the issue is open: at this moment it is taken over."""
-    return issue.state not in ENDED and issue.checked_at == now
+    """Whether it is Fleetio's own news that the issue is open: somebody reopened it there, which is
+    being taken over at this moment.
+    """
+    is_reopened_now = issue.alert.reopened_by_person_at == now and issue.checked_at == now
+    return is_reopened_now and issue.state not in ENDED
 
 
 def _over(alert: Alert, event: IssueEvent, now: datetime) -> None:

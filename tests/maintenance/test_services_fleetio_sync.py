@@ -14,7 +14,7 @@ from integrations.models import Activity, OutboxEntry, ProviderGate, Vehicle
 from integrations.sandbox import Fault, Sandbox
 from integrations.services import delivery, fleetio_vehicles
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
-from maintenance.services import fleetio_entries, fleetio_sync, issues
+from maintenance.services import acts, fleetio_entries, fleetio_sync, issues
 from tests.factories import NOW, make_service, make_user, make_vehicle
 from tests.maintenance.cars import DAY, HOUR, MILE, add_default_rules, open_alert, say, states
 
@@ -272,6 +272,45 @@ def test_the_service_entry_that_resolved_it_says_when_and_at_what_odometer(
     assert record.reference == f"issue:{issue.fleetio_id}"
     assert record.done_on == done_at.date()
     assert record.odometer_km == pytest.approx((meter + 10) * MILE, abs=0.01)
+
+
+def test_an_interval_that_a_person_ended_here_starts_again_when_it_is_done_there(
+    sandbox: Sandbox, car: Vehicle
+) -> None:
+    alert = interval_alert(car)
+    issue = deliver()
+    acts.resolve(alert, now=NOW + HOUR)
+    sandbox.fleetio.add_service_entry(
+        car.vin or "", issue_ids=[issue.fleetio_id], completed_at=NOW + 2 * HOUR
+    )
+
+    bring_back(NOW + 3 * HOUR)
+
+    assert ServiceRecord.objects.filter(source="fleetio").count() == 1
+    say(car, NOW + 20 * DAY, km=50_000 + 5500 * MILE)
+    assert not Alert.objects.unresolved().filter(vehicle=car, topic="engine-oil").exists()
+
+
+def test_an_entry_that_fleetio_stumbles_over_stops_no_other_issue(
+    sandbox: Sandbox, car: Vehicle
+) -> None:
+    interval_alert(car)
+    Rule.objects.filter(kind="trouble_code").update(critical="*")
+    say(car, NOW, codes=["P0301"])
+    clock.set_source(lambda: NOW)
+    delivery.deliver_due(clock=clock.now, lanes=[registry.FLEETIO])
+    interval = FleetioIssue.objects.get(alert__topic="engine-oil")
+    code = FleetioIssue.objects.exclude(pk=interval.pk).get()
+    clock.set_source(lambda: NOW + HOUR)
+    sandbox.fleetio.add_service_entry(
+        car.vin or "", issue_ids=[interval.fleetio_id], completed_at=NOW + HOUR
+    )
+    move(sandbox, code, "close", NOW + HOUR)
+    sandbox.fleetio.faults.add(Fault(pattern=r"/service_entries/\d+$", status=500, times=None))
+
+    assert bring_back(NOW + HOUR + MINUTE) == 1  # the code's
+    assert bring_back(NOW + 3 * HOUR) == 1  # long enough: without its entry
+    assert not Alert.objects.unresolved().filter(vehicle=car, topic="engine-oil").exists()
 
 
 def test_a_service_that_cannot_be_true_ends_the_alert_without_a_record(

@@ -13,7 +13,7 @@ from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_befo
 from maintenance.models import Rule
 from maintenance.services import acts, issue_comments, issues, tending
 from maintenance.services.issues import IssueEvent
-from tests.factories import make_user
+from tests.factories import NOW, make_alert, make_issue, make_outbox_entry, make_user, make_vehicle
 from tests.maintenance.fleetio_world import FleetioWorld, fleetio_world
 
 pytestmark = pytest.mark.django_db
@@ -407,3 +407,23 @@ def test_a_person_who_ends_what_comes_and_goes_hears_of_its_return(world: Fleeti
 
     assert world.there()["state"] == "Open"
     assert world.heads()[-1].startswith("It is back")
+
+
+@pytest.mark.parametrize(("is_persons_word", "comments"), [(False, 1), (True, 0)])
+def test_a_return_is_said_unless_it_is_fleetios_own_news(
+    db: None, is_persons_word: bool, comments: int
+) -> None:
+    """A look may list the issue at the very moment at which the car reports it again."""
+    alert = make_alert(
+        vehicle=make_vehicle(),
+        times_opened=2,
+        reopened_by_person_at=NOW if is_persons_word else None,
+    )
+    make_issue(alert=alert, checked_at=NOW)
+    make_outbox_entry(
+        kind=issues.KIND, lane="fleetio", state="done", about=alert, dedupe_key=f"issue:{alert.pk}"
+    )
+
+    issues.follow(alert, event=IssueEvent.RETURNED, now=NOW)
+
+    assert OutboxEntry.objects.filter(kind=issues.COMMENT).count() == comments
