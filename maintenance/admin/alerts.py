@@ -83,7 +83,6 @@ class AlertAdmin(AlertActions, ReadOnlyAdmin):
         "summary",
         "vehicle",
         "shown_stage",
-        "shown_severity",
         "shown_status",
         "opened",
         "issue",

@@ -44,6 +44,7 @@ SECONDS_OF_A_PAGE = 5.0
 DECLINED = ("CONNECTED_SERVICES_ACCOUNT", "AUTHENTICATION_FAILED")
 LOST = """SELECT count(*) FROM maintenance_alert WHERE kind = 'connection'
     AND resolved_at IS NULL AND opened_at IS NOT NULL"""
+WAYS = "SELECT count(*) FROM integrations_connection GROUP BY status_reason"
 # Whose connection is not lost any more is not spoken of here.
 STALE_TOLD = """SELECT count(*) FROM integrations_outboxentry o
     JOIN maintenance_alert a ON a.id = o.object_id
@@ -160,6 +161,8 @@ def check_storm(storm: Storm) -> None:
     title = f"{storm.cars} alerts for {storm.cars} vehicles"
     mails = storm.expect_messages("the storm", AT_ONCE, title)
     storm.expect("lost", _lost(storm), storm.cars)
+    ways = [count for (count,) in storm.portal.rows(WAYS)]
+    storm.expect("ways to lose it", ways, [storm.cars // 2] * 2)
     for mail in mails:
         check_words(storm, mail)
     addressed = sum(len(storm.mails.to(f"driver{n}@example.com")) for n in range(storm.cars))
@@ -262,7 +265,7 @@ def prepared(cars: int, stale: int, folder: Path, *, slow: float, quick: bool) -
         stack.enter_context(portal.running())
         done = manage(portal.env, "migrate", "--verbosity", "0")
         assert done.returncode == 0, done.stdout + done.stderr
-        declined = Fault(pattern="/batch$", error=DECLINED, delay=slow, times=FOREVER)
+        declined = Fault(path="/v2.0/vehicles/", error=DECLINED, delay=slow, times=FOREVER)
         portal.sandbox.smartcar.faults.add(declined)
         portal.do("prepare", cars, stale, hook.url)
         yield Storm(portal, mails, hook, cars, stale)
