@@ -25,6 +25,9 @@ from maintenance.services.notice_content import Item
 
 __all__ = ["ChannelError", "check", "deliver", "send", "send_items", "send_text"]
 
+# Nobody says whether a message that was not answered arrived, or knows that it comes again.
+MOST_ATTEMPTS = 3
+
 
 def check(url: str) -> None:
     """Raise ChannelError unless the address is one that messages may be sent to."""

@@ -344,6 +344,20 @@ def test_what_a_shop_held_is_one_summary() -> None:
     assert len(rows()) == 2
 
 
+def test_a_channel_gets_a_message_that_it_does_not_take_three_times_at_most(
+    receiver: Receiver,
+) -> None:
+    Channel.objects.create(recipient=prefer(), name="hook", url=receiver.url)
+    receiver.status = 500
+    tell(alert_for())
+
+    for n in range(6):
+        deliver(NOW + n * DAY)
+
+    assert len(receiver.messages) == 3
+    assert [row.state for row in rows(lane=registry.PUSH)] == ["dead"]
+
+
 # --- What a mail carries ----------------------------------------------------------------------
 
 
