@@ -99,11 +99,13 @@ def told(alert: Alert) -> list[Recipient]:
 
 
 def cancel(alert: Alert, *, reason: str, now: datetime) -> int:
-    """Cancel what was not sent yet; what is on its way goes on, and so does the word that an
-    earlier life is over. How many rows.
+    """Cancel what surely reached nobody, also where sending it failed. How many rows.
+
+    What is on its way, or may have arrived, goes on to its end; so does the word that an earlier
+    life is over, and what a maintenance mode held.
     """
     rows = outbox.entries_about(alert).filter(kind__in=TELLING)
-    return outbox.cancel(rows, reason=reason, now=now)
+    return outbox.cancel(rows, reason=reason, now=now, failed_too=True)
 
 
 def tell_resolved(alert: Alert, *, now: datetime, due_at: datetime | None = None) -> int:

@@ -499,24 +499,27 @@ def test_a_postponed_unclear_row_stays_unclear(outside: Outside) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "cancelled"),
+    ("fields", "failed_too", "cancelled"),
     [
-        ({}, True),
-        ({"started_at": NOW}, False),
-        ({"state": "sending", "started_at": NOW, "lease_until": NOW}, False),
-        ({"state": "unknown", "started_at": NOW}, False),
-        ({"state": "done", "started_at": NOW}, False),
-        ({"state": "dead", "started_at": NOW}, False),
+        ({}, False, True),
+        ({"started_at": NOW}, False, False),
+        ({"started_at": NOW}, True, True),
+        ({"state": "sending", "started_at": NOW, "lease_until": NOW}, True, False),
+        ({"state": "unknown", "started_at": NOW}, True, False),
+        ({"state": "done", "started_at": NOW}, True, False),
+        ({"state": "dead", "started_at": NOW}, True, False),
     ],
-    ids=["untried", "tried", "being sent", "unclear", "done", "given up"],
+    ids=["untried", "tried", "failed", "being sent", "unclear", "done", "given up"],
 )
-def test_only_what_was_never_tried_is_cancelled(
-    outside: Outside, fields: dict[str, Any], cancelled: bool
+def test_only_what_surely_did_not_arrive_is_cancelled(
+    outside: Outside, fields: dict[str, Any], failed_too: bool, cancelled: bool
 ) -> None:
     entry = write(**fields)
     before = entry.state
 
-    done = outbox.cancel(OutboxEntry.objects.all(), reason="the alert ended", now=NOW)
+    done = outbox.cancel(
+        OutboxEntry.objects.all(), reason="the alert ended", now=NOW, failed_too=failed_too
+    )
 
     assert done == cancelled
     entry.refresh_from_db()

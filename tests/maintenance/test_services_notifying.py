@@ -182,6 +182,25 @@ def test_of_what_ended_before_the_summary_nothing_is_said() -> None:
     assert notifying.told(alert) == []
 
 
+def test_of_what_could_not_be_sent_before_it_ended_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> int:
+        raise ConnectionRefusedError
+
+    alert = alert_for()
+    tell(alert)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailMultiAlternatives, "send", refuse)
+        deliver(NOW)
+    end(alert, NOW + HOUR)
+
+    deliver(NOW + 2 * DAY)
+
+    assert subjects() == []
+    assert [row.state for row in rows()] == ["cancelled"]
+
+
 # --- The end ----------------------------------------------------------------------------------
 
 
