@@ -108,7 +108,7 @@ def cancel(alert: Alert, *, reason: str, now: datetime) -> int:
     return outbox.cancel(rows, reason=reason, now=now, failed_too=True)
 
 
-def tell_resolved(alert: Alert, *, now: datetime, due_at: datetime | None = None) -> int:
+def tell_resolved(alert: Alert, *, now: datetime) -> int:
     """Tell each who was told of this life of the alert, by the same ways, that it is over.
 
     What still waited has to be cancelled before: of that nothing is said.
@@ -120,13 +120,12 @@ def tell_resolved(alert: Alert, *, now: datetime, due_at: datetime | None = None
     ways = [
         _Way(known[recipient], channel) for recipient, channel in was_told if recipient in known
     ]
-    earliest = max(now, due_at or now)
     for way in ways:
-        at = delivery_times.when(people.preferences(way.recipient), earliest)
+        at = delivery_times.when(people.preferences(way.recipient), now)
         outbox.enqueue(
             RESOLVED_PUSH if way.channel_id else RESOLVED_MAIL,
             dedupe_key=_resolved_key(alert, way),
-            payload={"alert": alert.pk, **way.payload, **_together(at > earliest)},
+            payload={"alert": alert.pk, **way.payload, **_together(at > now)},
             about=alert,
             vehicle=alert.vehicle,
             now=now,

@@ -444,18 +444,6 @@ def test_a_channel_holds_no_link_that_acts_in_somebodys_name(receiver: Receiver)
     assert "/admin/maintenance/alert/" in message["message"]
 
 
-def test_the_end_can_be_told_later() -> None:
-    alert = alert_for()
-    tell(alert)
-    deliver(NOW)
-
-    notifying.tell_resolved(alert, now=NOW, due_at=NOW + HOUR)
-
-    (row,) = rows(kind="mail_alert_resolved")
-    assert row.next_attempt_at == NOW + HOUR
-    assert "together" not in row.payload
-
-
 def test_nothing_that_is_stored_holds_a_link_or_an_address(receiver: Receiver) -> None:
     Channel.objects.create(recipient=prefer(), name="hook", url=receiver.url)
     tell(alert_for())
