@@ -29,6 +29,8 @@ HELD_MAIL = "mail_alert_held"
 HELD_PUSH = "push_alert_held"
 
 State = OutboxEntry.State
+LEFT_OUT = "not sent"  # how the results of rows begin that nobody was sent
+TOLD_NOBODY = Q(state__in=[State.CANCELLED, State.DEAD]) | Q(result__startswith=LEFT_OUT)
 
 
 class Event(StrEnum):
@@ -94,7 +96,9 @@ def tell(
 
 
 def told(alert: Alert) -> list[Recipient]:
-    """Who was told in this life of the alert. What was cancelled or given up told nobody."""
+    """Who was told in this life of the alert. What was cancelled, given up or left out told
+    nobody.
+    """
     return list(Recipient.objects.filter(pk__in={recipient for recipient, _ in _told(alert)}))
 
 
@@ -226,6 +230,11 @@ def _key(alert: Alert, way: _Way, event: Event, now: datetime, mode: Maintenance
     return f"{key}:{event}:{once[event]}"
 
 
+def life_of(entry: OutboxEntry) -> int:
+    """Which life of its alert a row is about."""
+    return int(entry.dedupe_key.split(":")[2])
+
+
 def _resolved_key(alert: Alert, way: _Way) -> str:
     start = "resolved" if way.channel_id is None else "push_resolved"
     return f"{_life(alert, start)}{way.number}"
@@ -237,7 +246,7 @@ def _told(alert: Alert) -> set[tuple[int, int | None]]:
     life = Q(dedupe_key__startswith=_life(alert, "mail")) | Q(
         dedupe_key__startswith=_life(alert, "push")
     )
-    known = rows.filter(life).exclude(state__in=[State.CANCELLED, State.DEAD])
+    known = rows.filter(life).exclude(TOLD_NOBODY)
     return {
         (payload["recipient"], payload.get("channel"))
         for payload in known.values_list("payload", flat=True)
