@@ -20,6 +20,7 @@ MAIL = "mail"
 FLEETIO = "fleetio"
 PUSH = "push"  # channels beside mail: chats, messengers, plain webhooks
 MOST = 10_000  # rows of one parcel, for kinds that name no number
+MOST_ATTEMPTS = 20  # before a row is given up, for kinds that name no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Kind:
     bundle_handler: BundleHandler | None = None
     split: Split | None = None
     most: int = MOST
+    most_attempts: int = MOST_ATTEMPTS
 
 
 _kinds: dict[str, Kind] = {}
@@ -99,7 +101,14 @@ _wanted: list[Callable[[], Mapping[str, int]]] = []
 
 
 @overload
-def register_kind(name: str, *, lane: str, handler: Handler, label: str | Promise) -> None: ...
+def register_kind(
+    name: str,
+    *,
+    lane: str,
+    handler: Handler,
+    label: str | Promise,
+    most_attempts: int = MOST_ATTEMPTS,
+) -> None: ...
 
 
 @overload
@@ -112,6 +121,7 @@ def register_kind(
     bundled: Literal[True],
     split: Split | None = None,
     most: int = MOST,
+    most_attempts: int = MOST_ATTEMPTS,
 ) -> None: ...
 
 
@@ -124,11 +134,13 @@ def register_kind(
     bundled: bool = False,
     split: Split | None = None,
     most: int = MOST,
+    most_attempts: int = MOST_ATTEMPTS,
 ) -> None:
     """Say how outbox entries of this kind are sent.
 
     Rows of a `bundled` kind go out together when they name the same bundle, up to `most` in one
-    parcel, or as `split` says. Kinds that share their handler share their bundles too.
+    parcel, or as `split` says. Kinds that share their handler share their bundles too. After
+    `most_attempts` that failed a row is given up.
     """
     _kinds[name] = Kind(
         lane=lane,
@@ -137,6 +149,7 @@ def register_kind(
         bundle_handler=handler if bundled else None,
         split=split,
         most=most,
+        most_attempts=most_attempts,
     )
 
 
@@ -147,6 +160,11 @@ def kind(name: str) -> Kind:
 
 def kinds() -> Mapping[str, Kind]:
     return _kinds
+
+
+def most_attempts(name: str) -> int:
+    """Also of a kind that is gone."""
+    return _kinds[name].most_attempts if name in _kinds else MOST_ATTEMPTS
 
 
 def register_event(name: str, handler: EventHandler) -> None:

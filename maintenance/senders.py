@@ -43,4 +43,5 @@ def _register_notices() -> None:
             label=label,
             bundled=True,
             split=notice_delivery.split,
+            most_attempts=registry.MOST_ATTEMPTS if is_mail else channels.MOST_ATTEMPTS,
         )

@@ -34,7 +34,6 @@ Result = Sent | Postponed | ClientError
 # what a dead worker was sending is looked for before it is sent again.
 LEASE = timedelta(seconds=90)
 SETTLE = timedelta(seconds=45)
-MAX_ATTEMPTS = 20
 
 
 @dataclass(slots=True)
@@ -219,10 +218,11 @@ def _failed(
         return False
     # What is unclear lives and dies together.
     most = max(entry.attempts for entry in entries)
+    allowed = min(registry.most_attempts(entry.kind) for entry in entries)
     dead: list[OutboxEntry] = []
     living: list[OutboxEntry] = []
     for entry in entries:
-        is_over = (most if unclear else entry.attempts) >= MAX_ATTEMPTS
+        is_over = (most if unclear else entry.attempts) >= allowed
         (dead if exc.outcome is Outcome.REJECTED or is_over else living).append(entry)
     _give_up(dead, columns, now)
     total.dead += len(dead)

@@ -71,11 +71,16 @@ def count(*, about: Model) -> int:
     return entries_about(about).count()
 
 
-def cancel(entries: QuerySet[OutboxEntry], *, reason: str, now: datetime) -> int:
-    """Cancel what has not been tried yet. What is on its way or unclear goes on to its end."""
-    return entries.filter(state=State.PENDING, started_at__isnull=True).update(
-        state=State.CANCELLED, last_error=reason[:255], finished_at=now
-    )
+def cancel(
+    entries: QuerySet[OutboxEntry], *, reason: str, now: datetime, failed_too: bool = False
+) -> int:
+    """Cancel what has not been tried yet; with `failed_too` also what was, and surely did not
+    arrive. What is on its way or unclear goes on to its end.
+    """
+    waiting = entries.filter(state=State.PENDING)  # what may have arrived is unknown
+    if not failed_too:
+        waiting = waiting.filter(started_at__isnull=True)
+    return waiting.update(state=State.CANCELLED, last_error=reason[:255], finished_at=now)
 
 
 @transaction.atomic

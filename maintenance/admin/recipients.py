@@ -32,6 +32,12 @@ class RecipientForm(forms.ModelForm):
     class Meta:
         model = Recipient
         fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
+        help_texts = {
+            "delivery": gettext_lazy(
+                "At once: alerts of one vehicle come together, and many at once come together in"
+                " one message."
+            )
+        }
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()

@@ -3,15 +3,9 @@
 An address holds tokens: it stands in no error, no log and no page.
 """
 
-import ipaddress
-import logging
-import socket
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from apprise import Apprise, AppriseAsset, NotifyBase, OverflowMode, PersistentStoreMode
-from django.conf import settings
 from django.template.loader import render_to_string
 
 from integrations.clients.errors import ClientError, Outcome
@@ -19,111 +13,37 @@ from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
 from integrations.services import mail
 from maintenance.models import Channel, Recipient
-from maintenance.services import emails, fleet_words, notice_content, notice_delivery
+from maintenance.services import (
+    channel_addresses,
+    emails,
+    fleet_words,
+    notice_content,
+    notice_delivery,
+)
+from maintenance.services.channel_addresses import ChannelError
 from maintenance.services.notice_content import Item
 
-CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
-# Services that are reached by HTTP. Apprise knows others that run programs or speak to this
-# machine: they are nobody's phone.
-# fmt: off
-SCHEMES = {
-    "bark", "barks", "discord", "flock", "form", "forms", "gchat", "googlechat", "gotify",
-    "gotifys", "guilded", "json", "jsons", "line", "mastodon", "mastodons", "matrix", "matrixs",
-    "mmost", "mmosts", "msteams", "nexmo", "ntfy", "ntfys", "opsgenie", "pagerduty", "pover",
-    "power_automate", "pushy", "rocket", "rockets", "signal", "signals", "signl4", "sinch",
-    "slack", "teams", "telegram", "tgram", "threema", "toot", "toots", "twilio", "twist",
-    "victorops", "vonage", "webexteams", "workflow", "workflows", "wxteams", "xml", "xmls",
-    "zulip",
-}
-# fmt: on
-_ASSET = AppriseAsset(
-    app_id="Fleet Portal",
-    app_desc="Fleet Portal",
-    app_url="",
-    http_redirects=False,  # where they lead nobody has looked at
-    storage_mode=PersistentStoreMode.MEMORY,
-)
-# It writes whole addresses.
-logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+__all__ = ["ChannelError", "check", "deliver", "send", "send_items", "send_text"]
 
-
-class ChannelError(Exception):
-    """A channel cannot be used, or did not take a message. The text never holds its address."""
+# Nobody says whether a message that was not answered arrived, or knows that it comes again.
+MOST_ATTEMPTS = 3
 
 
 def check(url: str) -> None:
     """Raise ChannelError unless the address is one that messages may be sent to."""
-    _open(url)
+    channel_addresses.read(url)
 
 
 def send(url: str, *, title: str, body: str) -> None:
     """Send one message to one address. Raises ChannelError when it was not taken."""
-    plugin = _open(url)
-    _refuse_private(plugin)
+    plugin = channel_addresses.read(url)
+    channel_addresses.refuse_private(plugin)
     try:
         taken = plugin.notify(title=title, body=body)
     except Exception as exc:  # noqa: BLE001  a plugin may quote the address in what it raises
         raise ChannelError(f"the message was not taken: {type(exc).__name__}") from None
     if not taken:
         raise ChannelError("the service refused the message or did not answer")
-
-
-def _open(url: str) -> NotifyBase:
-    scheme = url.strip().partition("://")[0].lower()
-    if scheme not in SCHEMES | {"https"}:
-        raise ChannelError("this kind of address is not allowed")
-    try:
-        plugin = Apprise.instantiate(url.strip(), asset=_ASSET)
-    except Exception as exc:  # noqa: BLE001
-        raise ChannelError(f"the address is not understood: {type(exc).__name__}") from None
-    if not isinstance(plugin, NotifyBase) or not _schemes(plugin) & SCHEMES:
-        raise ChannelError("the address is not understood")
-    plugin.socket_connect_timeout = CONNECT_SECONDS
-    plugin.socket_read_timeout = READ_SECONDS
-    plugin.overflow_mode = OverflowMode.TRUNCATE  # one message stays one
-    plugin.redirects = False
-    if host := _host(plugin):
-        _refuse_local_name(host)
-    return plugin
-
-
-def _schemes(plugin: NotifyBase) -> set[str]:
-    """All that its kind of service is called in addresses; "https" stands for several kinds."""
-    known: set[str] = set()
-    kinds: tuple[Any, ...] = (plugin.protocol, plugin.secure_protocol)  # one name, or several
-    for names in kinds:
-        known |= {names} if isinstance(names, str) else set(names or ())
-    return known
-
-
-def _host(plugin: NotifyBase) -> str:
-    """Where the address itself says that messages go; empty when the service is a fixed one."""
-    is_fixed = "host" not in plugin.template_tokens or getattr(plugin, "mode", "") == "cloud"
-    return "" if is_fixed else str(plugin.host or "").strip("[]").lower().rstrip(".")
-
-
-def _refuse_local_name(host: str) -> None:
-    if settings.CHANNELS_ALLOW_PRIVATE:
-        return
-    try:
-        is_public = ipaddress.ip_address(host).is_global
-    except ValueError:
-        is_public = "." in host and not host.endswith((".localhost", ".local", ".internal"))
-    if not is_public:
-        raise ChannelError("the address leads into a private network")
-
-
-def _refuse_private(plugin: NotifyBase) -> None:
-    """A public name may lead to a private place."""
-    host = _host(plugin)
-    if not host or settings.CHANNELS_ALLOW_PRIVATE:
-        return
-    try:
-        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
-    except OSError:
-        raise ChannelError("the host is not found") from None
-    if not all(ipaddress.ip_address(str(address[4][0])).is_global for address in found):
-        raise ChannelError("the address leads into a private network")
 
 
 def deliver(

@@ -1,12 +1,11 @@
 """The fleet's own words for notices: templates that an admin wrote, rendered where they can reach
 nothing but what is handed to them.
 
-They see plain texts and lists, never an object; there is no file to include, no library to load,
-and no filter that could make a text huge.
+They see plain texts and lists, never an object; what they can do with them, and how much, is
+`bounded_templates`' to say.
 """
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +13,6 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.template import Context, Engine, Library, Template, defaultfilters, defaulttags
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
@@ -22,18 +20,11 @@ from django.utils.translation import gettext_lazy as _
 from integrations.models import Activity
 from integrations.services import activity
 from maintenance.models import NoticeTemplate
+from maintenance.services import bounded_templates
 
 logger = logging.getLogger(__name__)
 
 Name = NoticeTemplate.Name
-TAGS = ("comment", "firstof", "for", "if", "ifchanged", "spaceless", "templatetag", "verbatim")
-# fmt: off
-FILTERS = (
-    "capfirst", "cut", "default", "default_if_none", "first", "floatformat", "join", "last",
-    "length", "lower", "pluralize", "slice", "title", "truncatechars", "truncatewords", "upper",
-    "yesno",
-)
-# fmt: on
 MOST_CHARACTERS = 100_000
 TOLD_AGAIN = timedelta(days=1)
 
@@ -77,25 +68,6 @@ class Words:
     body: str
 
 
-def _library() -> Library:
-    allowed = Library()
-    allowed.tags = {name: defaulttags.register.tags[name] for name in TAGS}
-    allowed.filters = {name: defaultfilters.register.filters[name] for name in FILTERS}
-    return allowed
-
-
-def _engine(**options: Any) -> Engine:
-    engine = Engine(dirs=[], loaders=[], libraries={}, autoescape=False, **options)
-    engine.template_builtins = [_library()]
-    return engine
-
-
-_ENGINE = _engine()
-# Shows a name that nothing is known by, such as a placeholder with a typing error.
-_STRICT = _engine(string_if_invalid="\0%s\0")
-_UNKNOWN = re.compile("\0([^\0]*)\0")
-
-
 def render(name: NoticeTemplate.Name, known: Mapping[str, Any], *, now: datetime) -> Words | None:
     """The fleet's words for this notice; None when it has none, or they are broken.
 
@@ -114,19 +86,20 @@ def render(name: NoticeTemplate.Name, known: Mapping[str, Any], *, now: datetime
 
 def fill_in(template: NoticeTemplate, values: Mapping[str, Any]) -> Words:
     """The words with these values. Raises what a template raises when it is broken."""
-    subject = _render(template.subject, values)
-    return Words(" ".join(subject.split())[:250], _render(template.body, values))
+    subject = bounded_templates.render(template.subject, values)
+    body = bounded_templates.render(template.body, values)
+    return Words(" ".join(subject.split())[:250], body[:MOST_CHARACTERS])
 
 
 def check(name: NoticeTemplate.Name, source: str) -> None:
     """Raise ValidationError, in words for an admin, unless this can be used for such notices."""
     empty = dict.fromkeys(PLACEHOLDERS[name], "")
     try:
-        text = _render(source, sample(name), engine=_STRICT)
-        _render(source, empty)
+        text = bounded_templates.render(source, sample(name), show_unknown=True)
+        bounded_templates.render(source, empty)
     except Exception as exc:
         raise ValidationError(_("This does not work: %(error)s"), params={"error": exc}) from exc
-    if unknown := _UNKNOWN.search(text):
+    if unknown := bounded_templates.UNKNOWN.search(text):
         raise ValidationError(_("There is no placeholder “%(name)s”."), params={"name": unknown[1]})
 
 
@@ -141,11 +114,6 @@ def sample(name: NoticeTemplate.Name) -> dict[str, Any]:
         return values
     van = {"vehicle": "Van 7 (2021 FORD TRANSIT)", "act_url": "", "more": "", "alerts": [line]}
     return {**values, "title": "2 alerts for 2 vehicles", "groups": [van, {**van, "more": "3"}]}
-
-
-def _render(source: str, values: Mapping[str, Any], *, engine: Engine = _ENGINE) -> str:
-    text = Template(source, engine=engine).render(Context(dict(values), autoescape=False))
-    return text[:MOST_CHARACTERS]
 
 
 def plain(name: NoticeTemplate.Name, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """From rows to messages: which rows come as one, how many an hour, and what is left out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+
+from django.db.models import Q
 
 from integrations.models import OutboxEntry
 from integrations.registry import Postponed, Sent
 from maintenance.models import Alert, Recipient, Severity, Stage
+from maintenance.services import notice_relevance
 from maintenance.services.notice_content import Item
-from maintenance.services.notifying import RESOLVED, Event
+from maintenance.services.notifying import LEFT_OUT, RESOLVED, Event
 
 MOST_VEHICLES_APART = 5
 HOUR = timedelta(hours=1)
@@ -45,22 +48,34 @@ def deliver(
         return _not_sent(entries, "the recipient was deleted")
     if recipient.unsubscribed_at:
         return _not_sent(entries, "the recipient unsubscribed")
-    alerts = Alert.objects.select_related("vehicle", "rule").in_bulk(
+    alerts = Alert.objects.select_related("vehicle__connection", "rule").in_bulk(
         {entry.payload["alert"] for entry in entries}
     )
-    if not unclear and (until := _share_is_used_up(entries, alerts, recipient, now)):
-        reason = f"more than {recipient.most_per_hour} messages within an hour"
-        return [Postponed(until, reason)] * len(entries)
+    results = notice_relevance.left_out(entries, alerts, recipient, unclear=unclear, now=now)
+    said = [entry for entry in entries if entry.pk not in results]
+    if said:
+        result = _say(said, alerts, recipient, unclear=unclear, now=now, send=send)
+        results |= dict.fromkeys((entry.pk for entry in said), result)
+    return [results[entry.pk] for entry in entries]
+
+
+def _say(
+    entries: Sequence[OutboxEntry],
+    alerts: Mapping[int, Alert],
+    recipient: Recipient,
+    *,
+    unclear: bool,
+    now: datetime,
+    send: Send,
+) -> Sent | Postponed:
+    there = [alerts[entry.payload["alert"]] for entry in entries]
+    if not unclear and (until := _share_is_used_up(entries, there, recipient, now)):
+        return Postponed(until, f"more than {recipient.most_per_hour} messages within an hour")
     items: dict[int, Item] = {}
-    left_out: dict[int, str] = {}
     for entry in sorted(entries, key=lambda entry: (entry.created_at, entry.pk)):
-        alert = alerts.get(entry.payload["alert"])
-        if alert is None:
-            left_out[entry.pk] = "not sent: the alert was deleted"
-        else:  # the last word about an alert counts
-            items[alert.pk] = _item(entry, alert)
-    to = send(recipient, list(items.values())) if items else ""
-    return [Sent(left_out.get(entry.pk, to)) for entry in entries]
+        alert = alerts[entry.payload["alert"]]
+        items[alert.pk] = _item(entry, alert)  # the last word about an alert counts
+    return Sent(send(recipient, list(items.values())))
 
 
 def _item(entry: OutboxEntry, alert: Alert) -> Item:
@@ -71,7 +86,7 @@ def _item(entry: OutboxEntry, alert: Alert) -> Item:
 
 
 def _not_sent(entries: Sequence[OutboxEntry], why: str) -> list[Sent | Postponed]:
-    return [Sent(f"not sent: {why}")] * len(entries)
+    return [Sent(f"{LEFT_OUT}: {why}")] * len(entries)
 
 
 def _recipient(entries: Sequence[OutboxEntry]) -> Recipient | None:
@@ -80,13 +95,13 @@ def _recipient(entries: Sequence[OutboxEntry]) -> Recipient | None:
 
 def _share_is_used_up(
     entries: Sequence[OutboxEntry],
-    alerts: dict[int, Alert],
+    alerts: Sequence[Alert],
     recipient: Recipient,
     now: datetime,
 ) -> datetime | None:
     """When the next message may go out, if that is later. What is critical need not wait."""
     is_free = not entries[0].bundle or any(entry.payload.get("together") for entry in entries)
-    if is_free or any(alert.severity == Severity.CRITICAL for alert in alerts.values()):
+    if is_free or any(alert.severity == Severity.CRITICAL for alert in alerts):
         return None
     sent = _parcels(entries, now)
     if len(sent) < recipient.most_per_hour:
@@ -102,6 +117,6 @@ def _parcels(entries: Sequence[OutboxEntry], now: datetime) -> list[datetime]:
     """When the messages of the last hour went the same way."""
     rows = OutboxEntry.objects.filter(
         bundle=entries[0].bundle, state=State.DONE, finished_at__gt=now - HOUR
-    ).exclude(bundle="")
+    ).exclude(Q(bundle="") | Q(result__startswith=LEFT_OUT))
     times = dict(rows.order_by().values_list("parcel", "finished_at"))
     return [at for at in times.values() if at is not None]

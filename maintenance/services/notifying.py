@@ -29,6 +29,8 @@ HELD_MAIL = "mail_alert_held"
 HELD_PUSH = "push_alert_held"
 
 State = OutboxEntry.State
+LEFT_OUT = "not sent"  # how the results of rows begin that nobody was sent
+TOLD_NOBODY = Q(state__in=[State.CANCELLED, State.DEAD]) | Q(result__startswith=LEFT_OUT)
 
 
 class Event(StrEnum):
@@ -97,19 +99,23 @@ def tell(
 
 
 def told(alert: Alert) -> list[Recipient]:
-    """Who was told in this life of the alert. What was cancelled or given up told nobody."""
+    """Who was told in this life of the alert. What was cancelled, given up or left out told
+    nobody.
+    """
     return list(Recipient.objects.filter(pk__in={recipient for recipient, _ in _told(alert)}))
 
 
 def cancel(alert: Alert, *, reason: str, now: datetime) -> int:
-    """Cancel what was not sent yet; what is on its way goes on, and so does the word that an
-    earlier life is over. How many rows.
+    """Cancel what surely reached nobody, also where sending it failed. How many rows.
+
+    What is on its way, or may have arrived, goes on to its end; so does the word that an earlier
+    life is over, and what a maintenance mode held.
     """
     rows = outbox.entries_about(alert).filter(kind__in=TELLING)
-    return outbox.cancel(rows, reason=reason, now=now)
+    return outbox.cancel(rows, reason=reason, now=now, failed_too=True)
 
 
-def tell_resolved(alert: Alert, *, now: datetime, due_at: datetime | None = None) -> int:
+def tell_resolved(alert: Alert, *, now: datetime) -> int:
     """Tell each who was told of this life of the alert, by the same ways, that it is over.
 
     What still waited has to be cancelled before: of that nothing is said.
@@ -121,13 +127,12 @@ def tell_resolved(alert: Alert, *, now: datetime, due_at: datetime | None = None
     ways = [
         _Way(known[recipient], channel) for recipient, channel in was_told if recipient in known
     ]
-    earliest = max(now, due_at or now)
     for way in ways:
-        at = delivery_times.when(people.preferences(way.recipient), earliest)
+        at = delivery_times.when(people.preferences(way.recipient), now)
         outbox.enqueue(
             RESOLVED_PUSH if way.channel_id else RESOLVED_MAIL,
             dedupe_key=_resolved_key(alert, way),
-            payload={"alert": alert.pk, **way.payload, **_together(at > earliest)},
+            payload={"alert": alert.pk, **way.payload, **_together(at > now)},
             about=alert,
             vehicle=alert.vehicle,
             now=now,
@@ -232,6 +237,11 @@ def _key(alert: Alert, way: _Way, event: Event, now: datetime, listed_for: str) 
     return f"{key}:{event}:{once[event]}"
 
 
+def life_of(entry: OutboxEntry) -> int:
+    """Which life of its alert a row is about."""
+    return int(entry.dedupe_key.split(":")[2])
+
+
 def _resolved_key(alert: Alert, way: _Way) -> str:
     start = "resolved" if way.channel_id is None else "push_resolved"
     return f"{_life(alert, start)}{way.number}"
@@ -243,7 +253,7 @@ def _told(alert: Alert) -> set[tuple[int, int | None]]:
     life = Q(dedupe_key__startswith=_life(alert, "mail")) | Q(
         dedupe_key__startswith=_life(alert, "push")
     )
-    known = rows.filter(life).exclude(state__in=[State.CANCELLED, State.DEAD])
+    known = rows.filter(life).exclude(TOLD_NOBODY)
     return {
         (payload["recipient"], payload.get("channel"))
         for payload in known.values_list("payload", flat=True)

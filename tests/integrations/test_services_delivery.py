@@ -62,6 +62,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     for name, lane in (("a", FLEETIO), ("b", FLEETIO), ("mail", MAIL)):
         kind = registry.Kind(lane=lane, handler=world, label=name)
         monkeypatch.setitem(registry._kinds, name, kind)
+    monkeypatch.setattr(registry, "_kinds", dict(registry._kinds))
     return world
 
 
@@ -300,14 +301,28 @@ def test_nobody_answering_at_all_is_told_apart_from_a_refusal(outside: Outside) 
     assert not deliver(NOW + HOUR).unreachable
 
 
+def test_a_kind_may_allow_fewer_attempts(
+    outside: Outside,
+) -> None:
+    registry.register_kind("c", lane=FLEETIO, handler=outside, label="c", most_attempts=3)
+    entry = write("c")
+    outside.answers = [failure(Outcome.RETRY)] * 3
+
+    for n in range(4):
+        deliver(NOW + n * timedelta(days=1))
+
+    assert seen(entry) == ("dead", 3)
+    assert len(outside.calls) == 3
+
+
 def test_it_is_given_up_after_as_many_attempts_as_allowed(outside: Outside) -> None:
     car = make_vehicle()
-    entry = write(attempts=delivery.MAX_ATTEMPTS - 1, vehicle=car)
+    entry = write(attempts=registry.MOST_ATTEMPTS - 1, vehicle=car)
     outside.answers = [failure(Outcome.RETRY)]
 
     assert deliver().dead == 1
 
-    assert seen(entry) == ("dead", delivery.MAX_ATTEMPTS)
+    assert seen(entry) == ("dead", registry.MOST_ATTEMPTS)
     assert entry.finished_at == NOW
     assert Activity.objects.get(vehicle=car).what == f"Given up: a {entry.pk}. Fleetio: no"
     assert deliver(NOW + 30 * timedelta(days=1)).attempted == 0
@@ -484,24 +499,27 @@ def test_a_postponed_unclear_row_stays_unclear(outside: Outside) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "cancelled"),
+    ("fields", "failed_too", "cancelled"),
     [
-        ({}, True),
-        ({"started_at": NOW}, False),
-        ({"state": "sending", "started_at": NOW, "lease_until": NOW}, False),
-        ({"state": "unknown", "started_at": NOW}, False),
-        ({"state": "done", "started_at": NOW}, False),
-        ({"state": "dead", "started_at": NOW}, False),
+        ({}, False, True),
+        ({"started_at": NOW}, False, False),
+        ({"started_at": NOW}, True, True),
+        ({"state": "sending", "started_at": NOW, "lease_until": NOW}, True, False),
+        ({"state": "unknown", "started_at": NOW}, True, False),
+        ({"state": "done", "started_at": NOW}, True, False),
+        ({"state": "dead", "started_at": NOW}, True, False),
     ],
-    ids=["untried", "tried", "being sent", "unclear", "done", "given up"],
+    ids=["untried", "tried", "failed", "being sent", "unclear", "done", "given up"],
 )
-def test_only_what_was_never_tried_is_cancelled(
-    outside: Outside, fields: dict[str, Any], cancelled: bool
+def test_only_what_surely_did_not_arrive_is_cancelled(
+    outside: Outside, fields: dict[str, Any], failed_too: bool, cancelled: bool
 ) -> None:
     entry = write(**fields)
     before = entry.state
 
-    done = outbox.cancel(OutboxEntry.objects.all(), reason="the alert ended", now=NOW)
+    done = outbox.cancel(
+        OutboxEntry.objects.all(), reason="the alert ended", now=NOW, failed_too=failed_too
+    )
 
     assert done == cancelled
     entry.refresh_from_db()

@@ -325,7 +325,7 @@ def test_a_limit_stops_the_lane_and_leaves_the_rows_due(outside: Outside) -> Non
 
 
 def test_what_is_given_up_while_unclear_is_tried_again_together(outside: Outside) -> None:
-    write("1", attempts=delivery.MAX_ATTEMPTS - 1, state="unknown", parcel="p", started_at=NOW)
+    write("1", attempts=registry.MOST_ATTEMPTS - 1, state="unknown", parcel="p", started_at=NOW)
     write("2", attempts=3, state="unknown", parcel="p", started_at=NOW)
     outside.answers = [failure()]
     assert deliver().dead == 2

@@ -153,6 +153,12 @@ def test_quiet_hours_have_two_ends(admin_client: Client) -> None:
     assert "Give both ends" in page.text
 
 
+def test_what_at_once_means_is_said(admin_client: Client) -> None:
+    page = admin_client.get(url("recipient", "add")).text
+
+    assert "many at once come together in" in page
+
+
 def test_what_waits_for_a_recipient_is_shown(admin_client: Client) -> None:
     recipient = make_recipient(email="a@example.com", delivery="weekly")
     alert = make_alert(rule=make_rule(extra_addresses="a@example.com"))

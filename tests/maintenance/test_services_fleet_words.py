@@ -1,5 +1,6 @@
 """The fleet's own words: what they can say, what they cannot reach, and what if they are broken."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -119,6 +120,80 @@ def test_a_broken_template_loses_no_notice_and_is_told_once_a_day(body: str) -> 
 def test_what_reaches_further_or_is_misspelt_is_refused_when_it_is_typed(source: str) -> None:
     with pytest.raises(ValidationError):
         fleet_words.check(Name.ALERT, source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 'aaaaaaaaaa'" + "|join:'bbbbbbbbb'" * 5 + "|length }}",
+        "{{ '1'|floatformat:400000 }}",
+        "{% if '1'|floatformat:'+400000g' %}{% endif %}",
+    ],
+    ids=["join", "floatformat", "written nowhere"],
+)
+def test_no_filter_makes_a_text_huge(source: str) -> None:
+    memory, _error = checked(source)
+
+    assert memory < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for a in 'LONG' %}{% for b in 'LONG' %}{% for c in 'LONG' %}{% endfor %}"
+        "{% endfor %}{% endfor %}",
+        "{% for a in 'LONG' %}{% for b in 'LONG' %}LONG{% endfor %}{% endfor %}",
+        "{% for a in 'LONG' %}{% for b in 'LONG' %}{{ what }}{{ 'LONG' }}{% endfor %}{% endfor %}",
+        "{% for a in 'LONG' %}{% if a %}{% for b in 'LONG' %}{% firstof 'LONG' %}{% endfor %}"
+        "{% endif %}{% endfor %}",
+        "{% comment %}LONG{% endcomment %}" * 40,
+    ],
+    ids=["nothing written", "texts", "values", "tags", "source"],
+)
+def test_a_template_does_and_writes_so_much_and_no_more(source: str) -> None:
+    """It is stopped before it is done, not when it is too late."""
+    memory, error = checked(source.replace("LONG", "x" * 800))
+
+    assert "it does too much" in error or "it writes too much" in error or "too long" in error
+    assert memory < 5_000_000
+
+
+def checked(source: str) -> tuple[int, str]:
+    """The most bytes that checking it took at once, and why it was refused."""
+    tracemalloc.start()
+    try:
+        fleet_words.check(Name.ALERT, source)
+    except ValidationError as exc:
+        return tracemalloc.get_traced_memory()[1], str(exc)
+    else:
+        return tracemalloc.get_traced_memory()[1], ""
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_was_a_list_and_is_empty_can_be_joined() -> None:
+    fleet_words.check(Name.ALERT, "{{ lines|join:', ' }}")
+    template = NoticeTemplate(subject="x", body="{{ lines|join:', ' }} {{ what|floatformat:2 }}")
+    for lines, joined in (([], ""), ("", ""), (["a", "b"], "a, b")):
+        words = fleet_words.fill_in(template, {"lines": lines, "what": "1.5"})
+        assert words.body == f"{joined} 1.50"
+
+
+@pytest.mark.parametrize("name", list(Name))
+def test_a_full_message_is_not_too_much(name: NoticeTemplate.Name) -> None:
+    alert = {"what": "w" * 100, "stage": "Due"}
+    group = {"vehicle": "v" * 60, "act_url": "u" * 100, "more": "3", "alerts": [alert] * 20}
+    body = (
+        "{% for group in groups %}{{ group.vehicle }}{% if group.act_url %}{{ group.act_url }}"
+        "{% endif %}{% for alert in group.alerts %}{% if forloop.first %}-{% else %}+{% endif %}"
+        " {{ alert.stage|upper }}: {{ alert.what|truncatechars:60 }}{% endfor %}{% endfor %}"
+    )
+
+    words = fleet_words.fill_in(
+        NoticeTemplate(name=name, subject="x", body=body), {"groups": [group] * 50}
+    )
+
+    assert words.body.count("DUE") == 1000
 
 
 @pytest.mark.parametrize("name", list(Name))

@@ -182,6 +182,25 @@ def test_of_what_ended_before_the_summary_nothing_is_said() -> None:
     assert notifying.told(alert) == []
 
 
+def test_of_what_could_not_be_sent_before_it_ended_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> int:
+        raise ConnectionRefusedError
+
+    alert = alert_for()
+    tell(alert)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailMultiAlternatives, "send", refuse)
+        deliver(NOW)
+    end(alert, NOW + HOUR)
+
+    deliver(NOW + 2 * DAY)
+
+    assert subjects() == []
+    assert [row.state for row in rows()] == ["cancelled"]
+
+
 # --- The end ----------------------------------------------------------------------------------
 
 
@@ -345,6 +364,20 @@ def test_what_a_shop_held_is_one_summary() -> None:
     assert len(rows()) == 2
 
 
+def test_a_channel_gets_a_message_that_it_does_not_take_three_times_at_most(
+    receiver: Receiver,
+) -> None:
+    Channel.objects.create(recipient=prefer(), name="hook", url=receiver.url)
+    receiver.status = 500
+    tell(alert_for())
+
+    for n in range(6):
+        deliver(NOW + n * DAY)
+
+    assert len(receiver.messages) == 3
+    assert [row.state for row in rows(lane=registry.PUSH)] == ["dead"]
+
+
 # --- What a mail carries ----------------------------------------------------------------------
 
 
@@ -410,18 +443,6 @@ def test_a_channel_holds_no_link_that_acts_in_somebodys_name(receiver: Receiver)
     assert "/alerts/" not in message["message"]
     assert "/unsubscribe/" not in message["message"]
     assert "/admin/maintenance/alert/" in message["message"]
-
-
-def test_the_end_can_be_told_later() -> None:
-    alert = alert_for()
-    tell(alert)
-    deliver(NOW)
-
-    notifying.tell_resolved(alert, now=NOW, due_at=NOW + HOUR)
-
-    (row,) = rows(kind="mail_alert_resolved")
-    assert row.next_attempt_at == NOW + HOUR
-    assert "together" not in row.payload
 
 
 def test_nothing_that_is_stored_holds_a_link_or_an_address(receiver: Receiver) -> None:
