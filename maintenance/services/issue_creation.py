@@ -23,6 +23,7 @@ from maintenance.services.issue_faults import FaultClient
 from maintenance.services.issue_people import PeopleClient
 
 UNMATCHED_WAIT = timedelta(hours=1)
+PATIENCE = 5  # attempts at all that a rule asks for; then what goes on failing is left out
 
 # What an issue can do without: Fleetio's names of the fields, and what is left out for them.
 _OPTIONAL: dict[str, dict[str, Any]] = {
@@ -75,12 +76,18 @@ def _create(
 ) -> tuple[RemoteIssue, list[str]]:
     """Make the issue with all that belongs to it; and what was left out, in words."""
     _note(entry, fleetio_id=vehicle_id, told=[alert.times_opened, alert.stage])
-    people = issue_people.look_up(alert.rule, client=client, afresh=unclear)
+    patient = entry.attempts <= PATIENCE
+    people = issue_people.look_up(alert.rule, client=client, afresh=unclear, patient=patient)
     flaws = people.flaws
     fault_id = entry.payload.get("fault_id")
     if fault_id is None:
         fault = issue_faults.make(
-            alert, vehicle_id, client=client, reference=issues.marker(alert), looks=unclear
+            alert,
+            vehicle_id,
+            client=client,
+            reference=issues.marker(alert),
+            looks=unclear,
+            patient=patient,
         )
         fault_id, flaws = fault.id, [*flaws, *fault.flaws]
         if fault_id is not None:
