@@ -136,11 +136,9 @@ def _remember(alert: Alert, remote: RemoteIssue, flaws: list[str], now: datetime
         defaults={
             "fleetio_id": remote.id,
             "number": remote.number,
-            "state": remote.state[:20] or issue_state.OPEN,
-            "changed_at": remote.updated_at,
+            **_standing(alert, remote, now),
             "fault_id": remote.fault_id,
             "created_at": now,
-            "checked_at": now,
         },
     )
     if created:
@@ -149,6 +147,16 @@ def _remember(alert: Alert, remote: RemoteIssue, flaws: list[str], now: datetime
         for flaw in flaws:
             activity.record(f"Fleetio issue {issue}: {flaw}", **about)
     return Sent("; ".join([f"issue {issue}", *flaws]))
+
+
+def _standing(alert: Alert, remote: RemoteIssue, now: datetime) -> dict[str, Any]:
+    """Where the issue stands. What a person ended before we knew it is news: as long as the alert
+    does not follow, it counts as open and not yet seen, so that it is looked at and taken over.
+    """
+    if remote.state in issue_state.ENDED and not alert.resolved_at:
+        return {"state": issue_state.OPEN, "changed_at": None, "checked_at": None}
+    state = remote.state[:20] or issue_state.OPEN
+    return {"state": state, "changed_at": remote.updated_at, "checked_at": now}
 
 
 def draft(alert: Alert, car: Vehicle | None, vehicle_id: int) -> IssueDraft:
