@@ -349,6 +349,46 @@ def test_a_refusal_is_given_up_with_fleetios_words(sandbox: Sandbox, car: Vehicl
     assert "summary: is too rude" in entry().last_error
 
 
+def test_what_was_given_up_is_tried_again_when_the_alert_is_back(
+    sandbox: Sandbox, car: Vehicle
+) -> None:
+    open_alert(car, NOW - 14 * HOUR)
+    body = {"errors": {"summary": ["is too rude"]}}
+    sandbox.fleetio.faults.add(Fault(**POST, status=422, body=body, times=2))
+    deliver()
+    say(car, NOW + HOUR, oil=4)  # worse, in the same life
+    deliver(NOW + HOUR)
+    assert (entry().state, entry().attempts) == ("dead", 1)
+
+    for life in (2, 3):
+        at = NOW + life * 48 * HOUR
+        say(car, at, oil=95)
+        for hours in (13, 26):
+            say(car, at + hours * HOUR, oil=14)
+        deliver(at + 27 * HOUR)
+        assert (entry().state, entry().payload["life"]) == ("dead" if life == 2 else "done", life)
+    assert len(sandbox.fleetio.issues()) == 1
+
+
+def test_what_was_given_up_and_had_arrived_is_found_when_the_alert_is_back(
+    sandbox: Sandbox, car: Vehicle
+) -> None:
+    open_alert(car, NOW - 14 * HOUR)
+    sandbox.fleetio.faults.add(dropped_after(**POST))
+    sandbox.fleetio.faults.add(Fault(method="GET", pattern=r"/issues$", status=403))
+    deliver()
+    deliver(NOW + 2 * MINUTE)
+    assert entry().state == "dead"
+
+    say(car, NOW + HOUR, oil=95)
+    for hours in (14, 27):
+        say(car, NOW + hours * HOUR, oil=14)
+    deliver(NOW + 28 * HOUR)
+    assert entry().state == "done"
+    assert FleetioIssue.objects.get().fleetio_id == sandbox.fleetio.issues()[0]["id"]
+    assert len(sandbox.fleetio.issues()) == 1
+
+
 def test_an_alert_that_was_deleted_sends_nothing(sandbox: Sandbox, car: Vehicle) -> None:
     open_alert(car).delete()
     assert deliver().done == 1
