@@ -6,10 +6,11 @@ one `PortalSettings` row.
 
 import base64
 import hashlib
+import math
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import environ
@@ -18,6 +19,8 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+_Number = TypeVar("_Number", int, float)
 
 env = environ.Env()
 # Tests and the demo bring an environment of their own and read no file.
@@ -35,6 +38,18 @@ def _required(name: str, hint: str) -> str:
     value = _text(name)
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {hint}")
+    return value
+
+
+def _more_than_zero(name: str, kind: type[_Number], default: _Number) -> _Number:
+    text = _text(name)
+    try:
+        value: _Number = env.parse_value(text, kind) if text.strip() else default
+    except ValueError:
+        value = kind(0)
+    if not (math.isfinite(value) and value > 0):
+        what = "whole number" if kind is int else "number"
+        raise ImproperlyConfigured(f"{name} must be a {what} greater than zero.")
     return value
 
 
@@ -231,32 +246,22 @@ SMARTCAR_IAM_ORIGIN = _text("SMARTCAR_IAM_ORIGIN", "https://iam.smartcar.com/oau
 SMARTCAR_MANAGEMENT_API_V3_ORIGIN = _text(
     "SMARTCAR_MANAGEMENT_API_V3_ORIGIN", "https://management.api.smartcar.com"
 )
-SMARTCAR_READ_TIMEOUT = env.float("SMARTCAR_READ_TIMEOUT", default=65)
-SMARTCAR_CALLS_PER_VEHICLE_MONTH = env.int("SMARTCAR_CALLS_PER_VEHICLE_MONTH", default=500)
-SMARTCAR_BUCKET_SIZE = env.int("SMARTCAR_BUCKET_SIZE", default=120)
-SMARTCAR_BUCKET_REFILL_PER_MINUTE = env.float("SMARTCAR_BUCKET_REFILL_PER_MINUTE", default=2)
+SMARTCAR_READ_TIMEOUT = _more_than_zero("SMARTCAR_READ_TIMEOUT", float, 65)
+SMARTCAR_CALLS_PER_VEHICLE_MONTH = _more_than_zero("SMARTCAR_CALLS_PER_VEHICLE_MONTH", int, 500)
+SMARTCAR_BUCKET_SIZE = _more_than_zero("SMARTCAR_BUCKET_SIZE", int, 120)
+SMARTCAR_BUCKET_REFILL_PER_MINUTE = _more_than_zero("SMARTCAR_BUCKET_REFILL_PER_MINUTE", float, 2)
 
 # --- Fleetio ----------------------------------------------------------------------------------
 
 FLEETIO_API_TOKEN = _text("FLEETIO_API_TOKEN")
 FLEETIO_ACCOUNT_TOKEN = _text("FLEETIO_ACCOUNT_TOKEN")
 FLEETIO_BASE_URL = _text("FLEETIO_BASE_URL", "https://secure.fleetio.com/api").rstrip("/")
-FLEETIO_REQUESTS_PER_MINUTE = env.float("FLEETIO_REQUESTS_PER_MINUTE", default=18)
+FLEETIO_REQUESTS_PER_MINUTE = _more_than_zero("FLEETIO_REQUESTS_PER_MINUTE", float, 18)
 FLEETIO_WEBHOOK_KEYS = _split("FLEETIO_WEBHOOK_KEY")
 # Verb and path; an empty one is not used. integrations.checks says when one cannot be read.
 FLEETIO_CLOSE_ISSUE = _text("FLEETIO_CLOSE_ISSUE", "PATCH /issues/{id}/close")
 FLEETIO_RESOLVE_ISSUE = _text("FLEETIO_RESOLVE_ISSUE", "PATCH /issues/{id}/resolve")
 FLEETIO_REOPEN_ISSUE = _text("FLEETIO_REOPEN_ISSUE", "PATCH /issues/{id}/reopen")
-
-for _name, _value in (
-    ("SMARTCAR_READ_TIMEOUT", SMARTCAR_READ_TIMEOUT),
-    ("SMARTCAR_CALLS_PER_VEHICLE_MONTH", SMARTCAR_CALLS_PER_VEHICLE_MONTH),
-    ("SMARTCAR_BUCKET_SIZE", SMARTCAR_BUCKET_SIZE),
-    ("SMARTCAR_BUCKET_REFILL_PER_MINUTE", SMARTCAR_BUCKET_REFILL_PER_MINUTE),
-    ("FLEETIO_REQUESTS_PER_MINUTE", FLEETIO_REQUESTS_PER_MINUTE),
-):
-    if _value <= 0:
-        raise ImproperlyConfigured(f"{_name} must be greater than zero.")
 
 # --- Content security policy ------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from integrations import checks, conf
@@ -44,6 +45,28 @@ def test_a_secret_in_the_env_file_may_begin_with_a_dollar(
     found = settings()
 
     assert [found[name] for name in NAMES] == [f"$of-{name}" for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("SMARTCAR_READ_TIMEOUT", 65),
+        ("SMARTCAR_CALLS_PER_VEHICLE_MONTH", 500),
+        ("SMARTCAR_BUCKET_SIZE", 120),
+        ("SMARTCAR_BUCKET_REFILL_PER_MINUTE", 2),
+        ("FLEETIO_REQUESTS_PER_MINUTE", 18),
+    ],
+)
+def test_a_limit_must_be_a_number_that_can_be_kept(
+    name: str, default: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for good, value in (("", default), (" 7 ", 7)):
+        monkeypatch.setenv(name, good)
+        assert settings()[name] == value
+    for bad in ("abc", "nan", "inf", "-inf", "0", "-1"):
+        monkeypatch.setenv(name, bad)
+        with pytest.raises(ImproperlyConfigured, match=f"{name} must be a .*greater than zero"):
+            settings()
 
 
 @pytest.mark.parametrize("name", ["CLOSE", "RESOLVE", "REOPEN"])

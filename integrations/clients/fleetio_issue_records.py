@@ -35,6 +35,7 @@ class FleetioIssue:
     vehicle_id: int | None
     updated_at: datetime | None
     summary: str = ""
+    created_at: datetime | None = None
     resolved_at: datetime | None = None
     resolved_note: str = ""
     closed_at: datetime | None = None
@@ -103,6 +104,7 @@ def read_issue(row: Mapping[str, Any]) -> FleetioIssue:
         summary=text_of(row.get("summary") or row.get("name")),
         description=row["description"] if isinstance(row.get("description"), str) else "",
         vehicle_id=vehicle_of(row),
+        created_at=time_of(row.get("created_at")),
         updated_at=time_of(row.get("updated_at")),
         resolved_at=time_of(row.get("resolved_at")),
         resolved_note=text_of(row.get("resolved_note")),

@@ -83,6 +83,13 @@ def cancel(
     return waiting.update(state=State.CANCELLED, last_error=reason[:255], finished_at=now)
 
 
+def note(entry: OutboxEntry, **known: Any) -> None:
+    """Remember what the attempt is about to do, or did: the next one has to know."""
+    if entry.payload | known != entry.payload:
+        entry.payload |= known
+        OutboxEntry.objects.filter(pk=entry.pk).update(payload=entry.payload)
+
+
 @transaction.atomic
 def retry(entry: OutboxEntry, *, now: datetime, user: Any = None) -> bool:
     """Give a row that was given up, or waits, another chance now; a person asked for it.

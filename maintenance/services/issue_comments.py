@@ -67,10 +67,13 @@ def _issue_says_it(entry: OutboxEntry, alert: Alert) -> bool:
 
 
 def _is_gone(client: CommentClient, issue: FleetioIssue, now: datetime) -> bool:
+    """Raises ClientError when it cannot be seen now: then the comment is not given up yet."""
     try:
         client.get_issue(issue.fleetio_id)
     except ClientError as exc:
         if exc.status_code == 404:
             issue_state.note_deleted(issue, now=now)
             return True
+        if exc.outcome is not Outcome.REJECTED:
+            raise
     return False

@@ -15,14 +15,23 @@ from integrations.clients.fleetio import FleetioIssue as RemoteIssue
 from integrations.clients.fleetio import IssueDraft
 from integrations.models import OutboxEntry, Vehicle
 from integrations.registry import Postponed, Sent
-from integrations.services import activity
+from integrations.services import activity, outbox
 from integrations.services.fleetio_odometers import KM_PER_UNIT, in_unit
 from maintenance.models import Alert, FleetioIssue
-from maintenance.services import issue_faults, issue_people, issue_state, issue_words, issues
+from maintenance.services import (
+    issue_faults,
+    issue_people,
+    issue_search,
+    issue_state,
+    issue_words,
+    issues,
+)
 from maintenance.services.issue_faults import FaultClient
 from maintenance.services.issue_people import PeopleClient
+from maintenance.services.issue_search import SearchClient
 
 UNMATCHED_WAIT = timedelta(hours=1)
+PATIENCE = 5  # attempts at all that a rule asks for; then what goes on failing is left out
 
 # What an issue can do without: Fleetio's names of the fields, and what is left out for them.
 _OPTIONAL: dict[str, dict[str, Any]] = {
@@ -35,14 +44,8 @@ _OPTIONAL: dict[str, dict[str, Any]] = {
 }
 
 
-class IssueClient(PeopleClient, FaultClient, Protocol):
+class IssueClient(PeopleClient, FaultClient, SearchClient, Protocol):
     def create_issue(self, draft: IssueDraft) -> RemoteIssue: ...
-
-    def get_issue(self, issue_id: int) -> RemoteIssue: ...
-
-    def list_issues(
-        self, *, vehicle_id: int | None = None, updated_after: datetime | None = None
-    ) -> list[RemoteIssue]: ...
 
 
 def deliver(
@@ -61,7 +64,7 @@ def deliver(
     if vehicle_id is None:
         note = alert.vehicle.fleetio_note or "not matched yet"
         return Postponed(now + UNMATCHED_WAIT, f"The car is not in Fleetio: {note}")
-    remote = _find_earlier(entry, client, alert, vehicle_id) if unclear else None
+    remote = issue_search.find(entry, alert, vehicle_id, client=client) if unclear else None
     if remote is not None:
         return _remember(alert, remote, [], now)
     if issues.is_over(alert):
@@ -74,17 +77,23 @@ def _create(
     entry: OutboxEntry, client: IssueClient, alert: Alert, vehicle_id: int, *, unclear: bool
 ) -> tuple[RemoteIssue, list[str]]:
     """Make the issue with all that belongs to it; and what was left out, in words."""
-    _note(entry, fleetio_id=vehicle_id, told=[alert.times_opened, alert.stage])
-    people = issue_people.look_up(alert.rule, client=client, afresh=unclear)
+    outbox.note(entry, fleetio_id=vehicle_id, told=[alert.times_opened, alert.stage])
+    patient = entry.attempts <= PATIENCE
+    people = issue_people.look_up(alert.rule, client=client, afresh=unclear, patient=patient)
     flaws = people.flaws
     fault_id = entry.payload.get("fault_id")
     if fault_id is None:
         fault = issue_faults.make(
-            alert, vehicle_id, client=client, reference=issues.marker(alert), looks=unclear
+            alert,
+            vehicle_id,
+            client=client,
+            reference=issues.marker(alert),
+            looks=unclear,
+            patient=patient,
         )
         fault_id, flaws = fault.id, [*flaws, *fault.flaws]
         if fault_id is not None:
-            _note(entry, fault_id=fault_id)
+            outbox.note(entry, fault_id=fault_id)
     wanted = replace(
         draft(alert, alert.vehicle, vehicle_id),
         priority_id=people.priority_id,
@@ -127,11 +136,9 @@ def _remember(alert: Alert, remote: RemoteIssue, flaws: list[str], now: datetime
         defaults={
             "fleetio_id": remote.id,
             "number": remote.number,
-            "state": remote.state[:20] or issue_state.OPEN,
-            "changed_at": remote.updated_at,
+            **_standing(alert, remote, now),
             "fault_id": remote.fault_id,
             "created_at": now,
-            "checked_at": now,
         },
     )
     if created:
@@ -142,32 +149,14 @@ def _remember(alert: Alert, remote: RemoteIssue, flaws: list[str], now: datetime
     return Sent("; ".join([f"issue {issue}", *flaws]))
 
 
-def _note(entry: OutboxEntry, **known: Any) -> None:
-    """Remember what the attempt is about to do, or did: the next one has to know."""
-    if entry.payload | known != entry.payload:
-        entry.payload |= known
-        OutboxEntry.objects.filter(pk=entry.pk).update(payload=entry.payload)
-
-
-def _find_earlier(
-    entry: OutboxEntry, client: IssueClient, alert: Alert, vehicle_id: int
-) -> RemoteIssue | None:
-    """Also under the vehicle that an earlier attempt named: the car may be matched anew."""
-    for wanted in dict.fromkeys([entry.payload.get("fleetio_id") or vehicle_id, vehicle_id]):
-        if remote := find(client, alert, wanted):
-            return remote
-    return None
-
-
-def find(client: IssueClient, alert: Alert, vehicle_id: int) -> RemoteIssue | None:
-    """The issue that carries this alert's marker, if an earlier attempt made one."""
-    wanted = issues.marker(alert)
-    for row in client.list_issues(vehicle_id=vehicle_id):
-        # Rows of a list may come without their description.
-        issue = row if row.description else client.get_issue(row.id)
-        if wanted in issue.description:
-            return issue
-    return None
+def _standing(alert: Alert, remote: RemoteIssue, now: datetime) -> dict[str, Any]:
+    """Where the issue stands. What a person ended before we knew it is news: as long as the alert
+    does not follow, it counts as open and not yet seen, so that it is looked at and taken over.
+    """
+    if remote.state in issue_state.ENDED and not alert.resolved_at:
+        return {"state": issue_state.OPEN, "changed_at": None, "checked_at": None}
+    state = remote.state[:20] or issue_state.OPEN
+    return {"state": state, "changed_at": remote.updated_at, "checked_at": now}
 
 
 def draft(alert: Alert, car: Vehicle | None, vehicle_id: int) -> IssueDraft:

@@ -1,14 +1,14 @@
 """The Fleetio fault that an issue about a trouble code is linked to.
 
-A fault needs a rule of its code. Faults are an extra: what Fleetio refuses is done without.
+A fault needs a rule of its code. Faults are an extra: an issue can be done without one.
 """
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.fleetio import Fault, FaultDraft, FaultRule
 from maintenance.models import Alert, Rule
+from maintenance.services.issue_flaws import done_without
 
 SOURCE = "Fleet Portal"
 
@@ -32,21 +32,25 @@ class Made:
 
 
 def make(
-    alert: Alert, vehicle_id: int, *, client: FaultClient, reference: str, looks: bool
+    alert: Alert,
+    vehicle_id: int,
+    *,
+    client: FaultClient,
+    reference: str,
+    looks: bool,
+    patient: bool,
 ) -> Made:
     """The fault of the alert's code, when its rule asks for one; `looks` for an earlier one first.
 
-    Only an answer that may be another one later raises ClientError.
+    Raises ClientError as `done_without` says.
     """
     is_wanted = alert.rule is not None and alert.rule.makes_fault
     if not is_wanted or alert.kind != Rule.Kind.TROUBLE_CODE or not alert.subject:
         return Made()
-    try:
-        return Made(_make(alert, vehicle_id, client, reference, looks=looks).id)
-    except ClientError as exc:
-        if exc.outcome is not Outcome.REJECTED:
-            raise
-        return Made(flaws=[f"no fault: {exc}"])
+    made = Made()
+    with done_without("no fault", made.flaws, patient=patient):
+        made.id = _make(alert, vehicle_id, client, reference, looks=looks).id
+    return made
 
 
 def _make(

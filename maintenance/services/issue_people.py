@@ -6,10 +6,10 @@ from typing import Protocol, TypeVar
 
 from django.core.cache import cache
 
-from integrations.clients.errors import ClientError, Outcome
 from integrations.clients.fleetio import Contact, Label, Priority
 from maintenance.models import Rule
 from maintenance.models.rules import split
+from maintenance.services.issue_flaws import done_without
 
 KEPT = 3600  # seconds
 MOST_CONTACTS = 10  # Fleetio assigns no more to one issue
@@ -37,17 +37,23 @@ class People:
     flaws: list[str] = field(default_factory=list)
 
 
-def look_up(rule: Rule | None, *, client: PeopleClient, afresh: bool) -> People:
-    """What the rule asks for. Only an answer that may be another one later raises ClientError.
+def look_up(rule: Rule | None, *, client: PeopleClient, afresh: bool, patient: bool) -> People:
+    """What the rule asks for. Raises ClientError as `done_without` says.
 
     Labels that are missing are made; `afresh` looks again for one that may have been made.
     """
     found = People()
     if rule is None:
         return found
-    found.priority_id = _priority_id(client, rule)
-    found.contact_ids = tuple(_contact_ids(client, split(rule.contacts), found.flaws))
-    found.label_ids = tuple(_label_ids(client, split(rule.labels), found.flaws, afresh=afresh))
+    with done_without("no priority", found.flaws, patient=patient):
+        found.priority_id = _priority_id(client, rule)
+    with done_without("nobody assigned", found.flaws, patient=patient):
+        found.contact_ids = tuple(_contact_ids(client, split(rule.contacts), found.flaws))
+    label_ids: dict[int, None] = {}
+    for name in dict.fromkeys(split(rule.labels)):
+        with done_without(f"no label {name}", found.flaws, patient=patient):
+            label_ids[_label_id(client, name, afresh=afresh)] = None
+    found.label_ids = tuple(label_ids)
     return found
 
 
@@ -74,11 +80,7 @@ def _priority_id(client: PeopleClient, rule: Rule) -> int | None:
 def _contact_ids(client: PeopleClient, names: tuple[str, ...], flaws: list[str]) -> list[int]:
     if not names:
         return []
-    try:
-        contacts = _kept("contacts", client.list_contacts)
-    except ClientError as exc:
-        _say_or_raise(exc, f"nobody assigned: {exc}", flaws)
-        return []
+    contacts = _kept("contacts", client.list_contacts)
     ids: list[int] = []
     for name in names:
         wanted = name.casefold()
@@ -99,18 +101,6 @@ def _contact_ids(client: PeopleClient, names: tuple[str, ...], flaws: list[str])
     return ids[:MOST_CONTACTS]
 
 
-def _label_ids(
-    client: PeopleClient, names: tuple[str, ...], flaws: list[str], *, afresh: bool
-) -> list[int]:
-    ids: list[int] = []
-    for name in dict.fromkeys(names):
-        try:
-            ids.append(_label_id(client, name, afresh=afresh))
-        except ClientError as exc:
-            _say_or_raise(exc, f"no label {name}: {exc}", flaws)
-    return list(dict.fromkeys(ids))
-
-
 def _label_id(client: PeopleClient, name: str, *, afresh: bool) -> int:
     """Look it up, the second time in a list that is new; make it only when both lack it."""
     for again in (afresh, True):
@@ -120,10 +110,3 @@ def _label_id(client: PeopleClient, name: str, *, afresh: bool) -> int:
     made = client.create_label(name)
     cache.delete("fleetio-labels")
     return made.id
-
-
-def _say_or_raise(exc: ClientError, text: str, flaws: list[str]) -> None:
-    """What is refused is done without; what failed is tried again with the whole issue."""
-    if exc.outcome is not Outcome.REJECTED:
-        raise exc
-    flaws.append(text)

@@ -77,23 +77,32 @@ def _want(alert: Alert, now: datetime) -> bool:
         outbox.enqueue(
             KIND,
             dedupe_key=f"issue:{alert.pk}",
-            payload={"alert": alert.pk},
+            payload={"alert": alert.pk, "life": alert.times_opened},
             about=alert,
             vehicle=alert.vehicle,
             now=now,
         )
         return True
-    dropped = entry.state in {State.CANCELLED, State.DONE}
-    if not dropped or FleetioIssue.objects.filter(alert=alert).exists():
+    if not _came_to_nothing(entry, alert):
         return False
-    # The alert was over before its issue was made; now it is back and needs one.
-    _revive(entry, now)
+    _revive(entry, alert, now)
     return True
 
 
-def _revive(entry: OutboxEntry, now: datetime) -> None:
+def _came_to_nothing(entry: OutboxEntry, alert: Alert) -> bool:
+    """Whether the alert was over before its issue was made, or that was given up in an earlier
+    life: now it is back and needs one.
+    """
+    given_up = entry.state == State.DEAD and entry.payload.get("life", 1) < alert.times_opened
+    if not given_up and entry.state not in {State.CANCELLED, State.DONE}:
+        return False
+    return not FleetioIssue.objects.filter(alert=alert).exists()
+
+
+def _revive(entry: OutboxEntry, alert: Alert, now: datetime) -> None:
     tried = entry.started_at is not None
     OutboxEntry.objects.filter(pk=entry.pk).update(
+        payload=entry.payload | {"life": alert.times_opened},
         state=State.UNKNOWN if tried else State.PENDING,
         attempts=0,
         next_attempt_at=now,
@@ -231,7 +240,7 @@ def make_again(issue: FleetioIssue, *, now: datetime, user: User) -> bool:
         return False
     if not FleetioIssue.objects.filter(pk=issue.pk, state=DELETED).delete()[0]:
         return False
-    _revive(entry, now)
+    _revive(entry, alert, now)
     activity.record(
         "A new issue is to be made in Fleetio",
         now=now,

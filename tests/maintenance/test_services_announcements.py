@@ -88,7 +88,7 @@ def test_messages_name_the_alert_the_car_and_the_recipient(car: Vehicle) -> None
     mail, issue = (OutboxEntry.objects.get(kind=kind) for kind in (MAIL, ISSUE))
 
     assert mail.payload == {"alert": alert.pk, "recipient": recipient.pk, "stage": "due"}
-    assert issue.payload == {"alert": alert.pk}
+    assert issue.payload == {"alert": alert.pk, "life": 1}
     assert mail.about == issue.about == alert
     assert mail.vehicle == issue.vehicle == car
     assert (mail.lane, issue.lane) == ("mail", "fleetio")

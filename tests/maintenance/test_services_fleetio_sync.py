@@ -12,6 +12,7 @@ from integrations import conf, registry
 from integrations.clients.errors import ClientError
 from integrations.models import Activity, OutboxEntry, ProviderGate, Vehicle
 from integrations.sandbox import Fault, Sandbox
+from integrations.sandbox.faults import dropped_after
 from integrations.services import delivery, fleetio_vehicles
 from maintenance.models import Alert, FleetioIssue, Rule, ServiceRecord
 from maintenance.services import acts, fleetio_entries, fleetio_sync, issues
@@ -84,6 +85,27 @@ def test_an_issue_that_ended_in_fleetio_ends_its_alert(
     assert (alert.status, alert.resolution) == ("resolved", Alert.Resolution.FLEETIO)
     assert (issue.state, issue.checked_at) == (f"{what}d", NOW + 3 * HOUR)
     assert not ServiceRecord.objects.exists()
+    assert bring_back(NOW + 4 * HOUR) == 0
+
+
+@pytest.mark.parametrize("what", ["resolve", "close"])
+def test_an_issue_that_ended_before_we_knew_it_ends_its_alert(
+    sandbox: Sandbox, car: Vehicle, what: str
+) -> None:
+    alert = open_alert(car)
+    sandbox.fleetio.faults.add(dropped_after(method="POST", path="/api/issues"))
+    delivery.deliver_due(clock=clock.now, lanes=[registry.FLEETIO])
+    assert not FleetioIssue.objects.exists()
+    clock.set_source(lambda: NOW + MINUTE)
+    sandbox.fleetio.move_issue(sandbox.fleetio.issues()[0]["id"], what)
+    bring_back(NOW + 2 * HOUR)  # the list has told all it had to tell
+
+    issue = deliver(NOW + 3 * HOUR)
+    assert bring_back(NOW + 3 * HOUR + MINUTE) == 1
+    alert.refresh_from_db()
+    issue.refresh_from_db()
+    assert (alert.status, alert.resolution) == ("resolved", Alert.Resolution.FLEETIO)
+    assert issue.state == f"{what}d"
     assert bring_back(NOW + 4 * HOUR) == 0
 
 

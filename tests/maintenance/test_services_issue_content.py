@@ -115,12 +115,49 @@ def test_labels_are_made_when_they_are_missing(world: FleetioWorld) -> None:
     assert [label["name"] for label in labels][-1] == "Telematics"
 
 
-@pytest.mark.parametrize("path", ["labels", "contacts"])
-def test_what_may_not_be_read_is_done_without(world: FleetioWorld, path: str) -> None:
-    rules(labels="Shop", contacts="Kim")
-    world.fault(path=f"/api/{path}", status=403, times=None)
+@pytest.mark.parametrize("path", ["labels", "contacts", "issue_priorities"])
+@pytest.mark.parametrize("status", [403, 404, 422])
+def test_what_may_not_be_read_is_done_without(world: FleetioWorld, path: str, status: int) -> None:
+    rules(labels="Shop", contacts="Kim", priority="high")
+    world.fault(path=f"/api/{path}", status=status, times=None)
     make(world)
-    assert "HTTP 403" in result(world)
+    assert f"GET /{path}: HTTP {status}" in result(world)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("labels", "no label Shop: "),
+        ("contacts", "nobody assigned: "),
+        ("issue_priorities", "no priority: "),
+        ("faults", "no fault: "),
+        ("fault_rules", "no fault: "),
+    ],
+)
+def test_what_goes_on_failing_is_done_without_in_the_end(
+    world: FleetioWorld, path: str, said: str
+) -> None:
+    rules(labels="Shop", contacts="Kim", priority="high")
+    fault = world.fault(path=f"/api/{path}", status=500, times=None)
+    trouble(world)
+
+    assert f"{said}Fleetio: " in result(world)
+    assert world.issue().fleetio_id == world.there()["id"]
+    assert world.sandbox.fleetio.faults.committed(fault) > issue_creation.PATIENCE
+
+
+@pytest.mark.parametrize("path", ["labels", "contacts", "issue_priorities", "faults"])
+def test_what_fails_for_a_while_is_waited_for(world: FleetioWorld, path: str) -> None:
+    people(world)
+    rules(labels="Shop", contacts="Kim Lee", priority="high")
+    world.fault(path=f"/api/{path}", status=500, times=issue_creation.PATIENCE)
+    trouble(world)
+
+    row = world.there()
+    for extra in ("assigned_contact_ids", "label_ids", "fault_id"):
+        assert row[extra]
+    assert row["issue_priority"]["alias"] == "high"
+    assert result(world) == f"issue {world.issue()}"
 
 
 def test_a_lost_answer_makes_no_second_label(world: FleetioWorld) -> None:

@@ -12,6 +12,7 @@ from integrations import conf, registry
 from integrations.models import OutboxEntry, PortalSettings, ProviderGate, Vehicle
 from integrations.sandbox import FOREVER, Fault, Sandbox
 from integrations.sandbox.faults import bad_gateway, dropped_after, dropped_before, empty_body
+from integrations.sandbox.fleetio_issues import create_issue
 from integrations.services import delivery, fleetio_vehicles, outbox
 from integrations.services.delivery import DeliveryCount
 from maintenance.models import Alert, FleetioIssue, Rule
@@ -72,6 +73,24 @@ def deliver_until_quiet(at: datetime = NOW, *, rounds: int = 30) -> datetime:
 
 def entry() -> OutboxEntry:
     return OutboxEntry.objects.get(kind=KIND)
+
+
+def hide_descriptions(sandbox: Sandbox) -> None:
+    """Lists show none from now on; single issues do."""
+
+    def strip(page: dict[str, Any]) -> dict[str, Any]:
+        return page | {"records": [row | {"description": None} for row in page["records"]]}
+
+    fault = Fault(method="GET", pattern=r"/issues$", times=FOREVER, alter=strip)
+    sandbox.fleetio.faults.add(fault)
+
+
+def make_others(sandbox: Sandbox, car: Vehicle, number: int, at: datetime) -> list[int]:
+    """Issues of the car that people wrote."""
+    clock.set_source(lambda: at)
+    draft = issue_creation.draft(make_alert(vehicle=make_vehicle()), car, car.fleetio_id or 0)
+    rows = [{**draft.to_json(), "description": "Rattles"} for _ in range(number)]
+    return [create_issue(sandbox.fleetio.records, row)["id"] for row in rows]
 
 
 def test_an_issue_says_what_since_when_and_why(sandbox: Sandbox, car: Vehicle) -> None:
@@ -164,20 +183,60 @@ def test_a_worker_that_dies_after_the_answer_is_followed_by_one_that_finds_the_i
 def test_the_marker_is_found_among_other_issues_and_without_descriptions_in_the_list(
     sandbox: Sandbox, car: Vehicle
 ) -> None:
-    def strip(page: dict[str, Any]) -> dict[str, Any]:
-        return page | {"records": [row | {"description": None} for row in page["records"]]}
-
     other = make_alert(vehicle=make_vehicle(), topic="other")
     client = conf.get_fleetio_client()
     client.create_issue(issue_creation.draft(other, car, car.fleetio_id or 0))
     open_alert(car)
     sandbox.fleetio.faults.add(dropped_after(**POST))
-    only_list: dict[str, Any] = {"method": "GET", "pattern": r"/issues$", "times": FOREVER}
-    sandbox.fleetio.faults.add(Fault(**only_list, alter=strip))
+    hide_descriptions(sandbox)
     deliver_until_quiet()
 
     assert len(sandbox.fleetio.issues()) == 2
     assert FleetioIssue.objects.get().fleetio_id == sandbox.fleetio.issues()[1]["id"]
+
+
+def test_old_issues_are_not_looked_through(sandbox: Sandbox, car: Vehicle) -> None:
+    old = make_others(sandbox, car, 30, NOW - 2 * HOUR)
+    hide_descriptions(sandbox)
+    open_alert(car)
+    sandbox.fleetio.faults.add(dropped_before(**POST))
+    deliver_until_quiet()
+
+    assert FleetioIssue.objects.get().fleetio_id == sandbox.fleetio.issues()[-1]["id"]
+    asked = [sandbox.fleetio.requests.count("GET", f"/api/issues/{key}") for key in old]
+    assert not any(asked)
+
+
+def test_a_search_that_meets_our_limit_goes_on_where_it_was(
+    sandbox: Sandbox, car: Vehicle, settings: Settings
+) -> None:
+    hide_descriptions(sandbox)
+    open_alert(car)
+    sandbox.fleetio.faults.add(dropped_after(**POST))
+    deliver()
+    theirs = make_others(sandbox, car, 30, NOW + MINUTE)
+    settings.FLEETIO_REQUESTS_PER_MINUTE = 6
+    for minute in range(2, 10):
+        deliver(NOW + minute * MINUTE)
+
+    assert len(sandbox.fleetio.issues()) == 31
+    assert FleetioIssue.objects.get().fleetio_id == sandbox.fleetio.issues()[0]["id"]
+    asked = {sandbox.fleetio.requests.count("GET", f"/api/issues/{key}") for key in theirs}
+    assert asked == {1}
+
+
+def test_an_issue_that_is_gone_but_listed_is_passed_by(sandbox: Sandbox, car: Vehicle) -> None:
+    (gone,) = make_others(sandbox, car, 1, NOW)
+    hide_descriptions(sandbox)
+    open_alert(car)
+    sandbox.fleetio.faults.add(dropped_before(**POST))
+    sandbox.fleetio.faults.add(
+        Fault(method="GET", path=f"/api/issues/{gone}", status=404, times=FOREVER)
+    )
+    deliver_until_quiet()
+
+    assert entry().state == "done"
+    assert FleetioIssue.objects.get().fleetio_id == sandbox.fleetio.issues()[-1]["id"] != gone
 
 
 def test_a_marker_belongs_to_one_alert_and_to_this_portal(settings: Settings) -> None:
@@ -288,6 +347,46 @@ def test_a_refusal_is_given_up_with_fleetios_words(sandbox: Sandbox, car: Vehicl
 
     assert entry().state == "dead"
     assert "summary: is too rude" in entry().last_error
+
+
+def test_what_was_given_up_is_tried_again_when_the_alert_is_back(
+    sandbox: Sandbox, car: Vehicle
+) -> None:
+    open_alert(car, NOW - 14 * HOUR)
+    body = {"errors": {"summary": ["is too rude"]}}
+    sandbox.fleetio.faults.add(Fault(**POST, status=422, body=body, times=2))
+    deliver()
+    say(car, NOW + HOUR, oil=4)  # worse, in the same life
+    deliver(NOW + HOUR)
+    assert (entry().state, entry().attempts) == ("dead", 1)
+
+    for life in (2, 3):
+        at = NOW + life * 48 * HOUR
+        say(car, at, oil=95)
+        for hours in (13, 26):
+            say(car, at + hours * HOUR, oil=14)
+        deliver(at + 27 * HOUR)
+        assert (entry().state, entry().payload["life"]) == ("dead" if life == 2 else "done", life)
+    assert len(sandbox.fleetio.issues()) == 1
+
+
+def test_what_was_given_up_and_had_arrived_is_found_when_the_alert_is_back(
+    sandbox: Sandbox, car: Vehicle
+) -> None:
+    open_alert(car, NOW - 14 * HOUR)
+    sandbox.fleetio.faults.add(dropped_after(**POST))
+    sandbox.fleetio.faults.add(Fault(method="GET", pattern=r"/issues$", status=403))
+    deliver()
+    deliver(NOW + 2 * MINUTE)
+    assert entry().state == "dead"
+
+    say(car, NOW + HOUR, oil=95)
+    for hours in (14, 27):
+        say(car, NOW + hours * HOUR, oil=14)
+    deliver(NOW + 28 * HOUR)
+    assert entry().state == "done"
+    assert FleetioIssue.objects.get().fleetio_id == sandbox.fleetio.issues()[0]["id"]
+    assert len(sandbox.fleetio.issues()) == 1
 
 
 def test_an_alert_that_was_deleted_sends_nothing(sandbox: Sandbox, car: Vehicle) -> None:

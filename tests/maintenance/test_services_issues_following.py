@@ -357,6 +357,22 @@ def test_a_deleted_issue_gets_neither_comments_nor_moves(world: FleetioWorld) ->
     assert {state for state, _ in world.results("fleetio_move")} == {"done"}
 
 
+def test_a_deleted_issue_that_cannot_be_seen_at_once_is_looked_at_again(
+    world: FleetioWorld,
+) -> None:
+    opened(world)
+    key = world.there()["id"]
+    del world.sandbox.fleetio.records.tables["issues"][key]
+    world.fault(method="GET", path=f"/api/issues/{key}", status=500)
+    clear(world)
+    world.deliver_all()
+
+    assert world.issue().state == "deleted"
+    assert world.results("fleetio_comment") == [
+        ("done", "not sent: the issue was deleted in Fleetio")
+    ]
+
+
 # --- What comes and goes ----------------------------------------------------------------------
 
 
