@@ -146,12 +146,16 @@ def _comment(alert: Alert, event: IssueEvent, now: datetime) -> None:
 
 
 def ask_to_move(alert: Alert, move: Move, *, now: datetime) -> None:
-    """Have the issue closed, resolved or opened again, once in this life of the alert."""
+    """Have the issue closed, resolved or opened again, once for each return in each life.
+
+    What comes and goes has one life and many returns: somebody may end the issue after each.
+    """
+    returned_at = alert.returns[-1] if alert.returns else ""
     event = IssueEvent.RETURNED if move is Move.REOPEN else IssueEvent.CLEARED
     _enqueue(
         MOVE,
         alert,
-        f"move:{alert.pk}:{alert.times_opened}:{move}",
+        f"move:{alert.pk}:{alert.times_opened}:{move}:{returned_at}",
         {"move": move.value, "facts": issue_words.facts(alert, event.value)},
         now,
     )
