@@ -3,7 +3,7 @@
 Safe to repeat: the issue is read first. What a person did there stands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -17,7 +17,7 @@ from maintenance.models import FleetioIssue
 from maintenance.services import fleetio_sync, issue_state, issue_words, issues
 from maintenance.services.issue_services import EntryClient
 
-Calls = Mapping[Move, IssueCall | None]
+CallFor = Callable[[Move], IssueCall | None]
 _STATE = {Move.CLOSE: "closed", Move.RESOLVE: "resolved", Move.REOPEN: issue_state.OPEN}
 
 
@@ -28,16 +28,23 @@ class MoveClient(EntryClient, Protocol):
 
 
 def deliver(
-    entry: OutboxEntry, *, client: MoveClient, calls: Calls, unclear: bool, now: datetime
+    entry: OutboxEntry, *, client: MoveClient, call_for: CallFor, unclear: bool, now: datetime
 ) -> Sent | Postponed:
-    """Handler of a move. `calls` says how each is asked for; a move without one is not used."""
+    """Handler of a move. `call_for` says how it is asked for; a move without a call is not used.
+
+    It raises ValueError when the setting cannot be read.
+    """
     issue = issues.turn(entry, now=now)
     if not isinstance(issue, FleetioIssue):
         return issue
     move = Move(entry.payload["move"])
     if issues.is_over(issue.alert) == (move is Move.REOPEN):
         return Sent("not moved: the alert is no longer as it was")
-    call = calls.get(move)
+    try:
+        call = call_for(move)
+    except ValueError as exc:
+        text = f"{move.setting} cannot be used: {exc}"
+        raise ClientError(text, outcome=Outcome.REJECTED) from exc
     if call is None:
         return Sent(f"not moved: {move.setting} is not set")
     return _Attempt(entry, issue, move, client, now).make(call, unclear=unclear)

@@ -78,3 +78,25 @@ def test_an_opening_is_asked_for_once_for_each_return(world: FleetioWorld) -> No
         issues.follow(world.alert(), event=issues.IssueEvent.RETURNED, now=world.now)
 
     assert OutboxEntry.objects.filter(payload__move="reopen").count() == 1
+
+
+# --- Settings ---------------------------------------------------------------------------------
+
+
+def test_a_setting_that_cannot_be_read_is_named(world: FleetioWorld, settings: Settings) -> None:
+    settings.FLEETIO_RESOLVE_ISSUE = "rubbish"
+    clear(world)
+    world.deliver_all()
+
+    ((state, error),) = world.results(issues.MOVE)
+    assert state == "dead"
+    assert error.startswith("FLEETIO_RESOLVE_ISSUE cannot be used: ")
+    assert len(world.comments()) == 1
+
+
+def test_a_setting_of_another_move_does_not_matter(world: FleetioWorld, settings: Settings) -> None:
+    settings.FLEETIO_REOPEN_ISSUE = "rubbish"
+    clear(world)
+    settle(world)
+
+    assert_agreed(world, "Resolved", "resolved")
