@@ -127,12 +127,22 @@ def _was_said_there(issue: FleetioIssue, now: datetime) -> bool:
 
 
 def _over(alert: Alert, event: IssueEvent, now: datetime) -> None:
-    if FleetioIssue.objects.filter(alert=alert, state__in=ENDED).exists():
-        return  # it ended there: whoever ended it knows
+    if _has_ended_there(alert):
+        return  # whoever ended it knows
     _comment(alert, event, now)
     policy = Rule.OnClear(alert.rule.on_clear) if alert.rule else Rule.OnClear.COMMENT
     if event is IssueEvent.CLEARED and policy in _MOVES:
         ask_to_move(alert, _MOVES[policy], now=now)
+
+
+def _has_ended_there(alert: Alert) -> bool:
+    """Whether its issue is ended, and not about to be opened by what is on its way already."""
+    if not FleetioIssue.objects.filter(alert=alert, state__in=ENDED).exists():
+        return False
+    if alert.resolution == Alert.Resolution.FLEETIO:  # it was heard of just now
+        return True
+    moves = entries(alert).filter(kind=MOVE, state__in=outbox.UNFINISHED)
+    return not moves.filter(payload__move=Move.REOPEN.value).exists()
 
 
 def _comment(alert: Alert, event: IssueEvent, now: datetime) -> None:
