@@ -11,7 +11,8 @@ from integrations.sandbox import FOREVER, Fault
 from integrations.sandbox.faults import dropped_after, dropped_before
 from integrations.sandbox.messages import Request
 from maintenance.models import Rule
-from maintenance.services import issues
+from maintenance.services import acts, issues
+from tests.factories import make_user
 from tests.maintenance.fleetio_world import FleetioWorld, fleetio_world
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +131,18 @@ def test_a_reopening_that_never_arrived_is_forgotten(world: FleetioWorld) -> Non
     settle(world)
 
     assert_agreed(world, "Resolved", "resolved")
+
+
+def test_an_end_that_is_being_undone_is_no_news(world: FleetioWorld) -> None:
+    clear(world)
+    world.deliver_all()
+    assert acts.reopen(world.alert(), now=world.pass_time(minutes=1), user=make_user())
+    world.sandbox.fleetio.faults.add(dropped_before(**MOVES))
+    world.deliver()
+    world.sync()
+    settle(world)
+
+    assert_agreed(world, "Open", "open")
 
 
 def test_an_end_that_is_being_undone_is_not_relied_on(world: FleetioWorld) -> None:
