@@ -111,9 +111,12 @@ def with_fleetio(deliver: Callable[..., Sent | Postponed]) -> Handler:
     return handler
 
 
-def issue_calls() -> dict[Move, IssueCall | None]:
-    """How issues are closed, resolved and reopened; None for what is not used."""
-    return {move: parse_call(getattr(settings, move.setting), move) for move in Move}
+def issue_call(move: Move) -> IssueCall | None:
+    """How issues are closed, resolved or reopened; None when that is not used.
+
+    Raises ValueError, which says what is wrong with the setting.
+    """
+    return parse_call(getattr(settings, move.setting), move)
 
 
 def has_smartcar() -> bool:

@@ -40,8 +40,9 @@ def register() -> None:
 def _move(
     entry: OutboxEntry, *, client: FleetioClient, unclear: bool, now: datetime
 ) -> Sent | Postponed:
-    calls = conf.issue_calls()
-    return issue_moves.deliver(entry, client=client, calls=calls, unclear=unclear, now=now)
+    return issue_moves.deliver(
+        entry, client=client, call_for=conf.issue_call, unclear=unclear, now=now
+    )
 
 
 def _issue_changed(event: FleetioEvent, *, now: datetime) -> Heard:

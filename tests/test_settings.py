@@ -74,7 +74,7 @@ def test_how_an_issue_is_moved_must_be_readable(settings: Settings, name: str) -
     assert checks.issue_calls(None) == []
     setattr(settings, f"FLEETIO_{name}_ISSUE", "")
     assert checks.issue_calls(None) == []
-    assert conf.issue_calls()[Move(name.lower())] is None
+    assert conf.issue_call(Move(name.lower())) is None
     setattr(settings, f"FLEETIO_{name}_ISSUE", "GET https://elsewhere.example.com/{id}")
     (error,) = checks.issue_calls(None)
     assert error.id == "integrations.E001"

@@ -1,6 +1,6 @@
 """Where an issue stands in Fleetio, as far as it is known here."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -22,6 +22,32 @@ def note_state(issue: FleetioIssue, remote: RemoteIssue, *, now: datetime) -> No
         known |= Q(changed_at__lte=remote.updated_at)
         columns["changed_at"] = remote.updated_at
     FleetioIssue.objects.filter(known, pk=issue.pk).update(**columns)
+
+
+def expect_open(issue: FleetioIssue, read: RemoteIssue) -> None:
+    """It is about to be opened again here, after it was `read` so.
+
+    Should the answer be lost, nobody takes it for the work of a person, and the end that was read
+    is no news any more.
+    """
+    columns: dict[str, Any] = {"state": OPEN}
+    if read.updated_at is not None:
+        columns["changed_at"] = _just_after(read.updated_at)
+    FleetioIssue.objects.filter(pk=issue.pk).update(**columns)
+
+
+def expect_nothing(issue: FleetioIssue, read: RemoteIssue) -> None:
+    """It was `read` just as before it was to be opened: that came to nothing."""
+    if read.updated_at is not None:
+        expected = FleetioIssue.objects.filter(
+            pk=issue.pk, state=OPEN, changed_at=_just_after(read.updated_at)
+        )
+        expected.update(state=read.state[:20], changed_at=read.updated_at)
+
+
+def _just_after(moment: datetime) -> datetime:
+    """By Fleetio's clock, which is not ours."""
+    return moment + timedelta(microseconds=1)
 
 
 @transaction.atomic

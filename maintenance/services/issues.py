@@ -139,12 +139,22 @@ def _was_said_there(issue: FleetioIssue, now: datetime) -> bool:
 
 
 def _over(alert: Alert, event: IssueEvent, now: datetime) -> None:
-    if FleetioIssue.objects.filter(alert=alert, state__in=ENDED).exists():
-        return  # it ended there: whoever ended it knows
+    if _has_ended_there(alert):
+        return  # whoever ended it knows
     _comment(alert, event, now)
     policy = Rule.OnClear(alert.rule.on_clear) if alert.rule else Rule.OnClear.COMMENT
     if event is IssueEvent.CLEARED and policy in _MOVES:
         ask_to_move(alert, _MOVES[policy], now=now)
+
+
+def _has_ended_there(alert: Alert) -> bool:
+    """Whether its issue is ended, and not about to be opened by what is on its way already."""
+    if not FleetioIssue.objects.filter(alert=alert, state__in=ENDED).exists():
+        return False
+    if alert.resolution == Alert.Resolution.FLEETIO:  # it was heard of just now
+        return True
+    moves = entries(alert).filter(kind=MOVE, state__in=outbox.UNFINISHED)
+    return not moves.filter(payload__move=Move.REOPEN.value).exists()
 
 
 def _comment(alert: Alert, event: IssueEvent, now: datetime) -> None:
@@ -158,12 +168,16 @@ def _comment(alert: Alert, event: IssueEvent, now: datetime) -> None:
 
 
 def ask_to_move(alert: Alert, move: Move, *, now: datetime) -> None:
-    """Have the issue closed, resolved or opened again, once in this life of the alert."""
+    """Have the issue closed, resolved or opened again, once for each return in each life.
+
+    What comes and goes has one life and many returns: somebody may end the issue after each.
+    """
+    returned_at = alert.returns[-1] if alert.returns else ""
     event = IssueEvent.RETURNED if move is Move.REOPEN else IssueEvent.CLEARED
     _enqueue(
         MOVE,
         alert,
-        f"move:{alert.pk}:{alert.times_opened}:{move}",
+        f"move:{alert.pk}:{alert.times_opened}:{move}:{returned_at}",
         {"move": move.value, "facts": issue_words.facts(alert, event.value)},
         now,
     )

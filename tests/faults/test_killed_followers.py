@@ -80,3 +80,45 @@ def test_a_sender_killed_at_any_step_says_and_moves_once(portal: Portal) -> None
         raise AssertionError("more steps than cars")
     assert "after POST /api/comments #1" in died_at
     assert any(step.startswith("after PATCH /api/issues/") for step in died_at)
+
+
+def let_it_be_back(portal: Portal, car: Car) -> None:
+    """The issue was resolved, and is to be opened again."""
+    let_it_be_over(portal, car)
+    deliver_until_quiet(portal)
+    portal.pass_time(hours=13)
+    portal.do("wear_out", car.vin, None)
+
+
+def assert_taken_back(portal: Portal, car: Car) -> None:
+    (issue,) = portal.sandbox.fleetio.issues(car.vin)
+    known = portal.rows(
+        "SELECT known.state, alert.status, alert.times_opened"
+        " FROM maintenance_fleetioissue AS known"
+        " JOIN maintenance_alert AS alert ON known.alert_id = alert.id"
+        " WHERE known.fleetio_id = %s",
+        str(issue["id"]),
+    )
+    assert (issue["state"], known) == ("Resolved", [("resolved", "resolved", 2)])
+
+
+def test_what_a_killed_sender_opened_again_is_taken_back_when_it_is_over(portal: Portal) -> None:
+    died_at = []
+    for step, car in zip(count(1), cars_of(portal), strict=False):
+        let_it_be_back(portal, car)
+        sender = portal.run(*DELIVER, dies_at=step)
+        portal.pass_time(seconds=PAST_THE_LEASE)
+        portal.do("go_through", car.vin)
+        portal.do("command", "sync_fleetio")
+        deliver_until_quiet(portal)
+        portal.do("command", "sync_fleetio")
+        try:
+            assert_taken_back(portal, car)
+        except (AssertionError, ValueError) as exc:
+            raise AssertionError(f"killed {sender.died_at}") from exc
+        if not sender.killed:
+            break
+        died_at.append(sender.died_at)
+    else:
+        raise AssertionError("more steps than cars")
+    assert any(step.startswith("after PATCH /api/issues/") for step in died_at)
