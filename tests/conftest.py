@@ -29,6 +29,8 @@ MARKER_OF_FIXTURE = {
 MIGRATED_DATA = (
     "integrations.migrations.0002_makes",
     "maintenance.migrations.0002_default_rules",
+    "maintenance.migrations.0004_rules_of_more_kinds",
+    "maintenance.migrations.0006_service_dismissed",
 )
 PROGRAM_OF_MARKER = {"postgres": "postgres", "redis": "redis", "browser": "chromium"}
 

@@ -11,7 +11,7 @@ NAMES = {
 }
 
 
-def name(apps, schema_editor):
+def add(apps, schema_editor):
     rules = apps.get_model("maintenance", "Rule").objects.filter(kind="service_interval")
     for topic, names in NAMES.items():
         rules.filter(topic=topic, service_names="").update(service_names=names)
@@ -33,5 +33,5 @@ class Migration(migrations.Migration):
                 name="maintenance_service_dismissed",
             ),
         ),
-        migrations.RunPython(name, migrations.RunPython.noop),
+        migrations.RunPython(add, migrations.RunPython.noop),
     ]
