@@ -12,7 +12,7 @@ from maintenance.engine import delivery_times
 from maintenance.models import Alert, Recipient, Severity
 from maintenance.services import inhibition, issues, notifying
 from maintenance.services import recipients as people
-from maintenance.services.notifying import LEFT_OUT, RESOLVED, TELLING
+from maintenance.services.notifying import LEFT_OUT, RESOLVED, TELLING, Event
 
 LOOK_AGAIN = timedelta(minutes=15)
 
@@ -38,7 +38,7 @@ def left_out(
             found[entry.pk] = Sent(f"{start}: the alert was deleted")
         elif entry.kind in RESOLVED and _is_back(entry, alert, entries):
             found[entry.pk] = Sent(f"{start}: it is back")
-        elif entry.kind in TELLING and (why := _why_quiet(alert, now)):
+        elif entry.kind in TELLING and (why := _why_quiet(entry, alert, now)):
             found[entry.pk] = Sent(f"{start}: {why}")
         elif entry.kind in TELLING and inhibition.why_held(alert, now=now):
             held = Sent(f"{start}: it is held")
@@ -46,9 +46,11 @@ def left_out(
     return found
 
 
-def _why_quiet(alert: Alert, now: datetime) -> str:
+def _why_quiet(entry: OutboxEntry, alert: Alert, now: datetime) -> str:
     if issues.is_over(alert):
         return "it is over"
+    if alert.acknowledged_at and entry.payload.get("event") == Event.ESCALATED:
+        return "somebody takes care of it"
     if alert.waived_at:
         return "it will not be fixed"
     if alert.snoozed_until and alert.snoozed_until > now:

@@ -163,6 +163,17 @@ def test_an_escalation_that_waits_for_a_summary_outlives_the_next_reminder(car: 
     assert [row.state for row in boss] == [OutboxEntry.State.PENDING]
 
 
+def test_an_escalation_that_waited_is_not_sent_once_somebody_took_it(car: Vehicle) -> None:
+    Rule.objects.update(escalate_after_hours=24, escalate_to="boss@example.com")
+    Recipient.objects.create(email="boss@example.com", delivery="weekly")
+    alert = open_alert(car)
+    deliver(NOW)
+    tend(now=NOW + DAY)
+    acts.acknowledge(alert, now=NOW + DAY + HOUR)
+
+    assert deliver(NOW + 9 * DAY) == []
+
+
 def test_what_comes_back_is_escalated_again(car: Vehicle) -> None:
     Rule.objects.update(escalate_after_hours=24, escalate_to="boss@example.com")
     open_alert(car)
